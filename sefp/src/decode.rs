@@ -1,0 +1,53 @@
+//! Codes to weights. The same three lines stand in `shaders/shared/sefp.wgsl`.
+
+use crate::quantize::{EXPONENT_BIAS, power_of_two};
+use crate::{MAX_EXPONENT_CODE, Precision, Reconstruction};
+
+/// The code of a weight at a lower precision: `u_m = u8 >> (8 - m)`.
+pub const fn truncate(u8: u16, precision: Precision) -> u16 {
+    u8 >> (8 - precision.mantissa_bits())
+}
+
+/// The distance between neighbouring codes, `2^(E - m + 1)`; 0 for a group of zeros.
+///
+/// A code above [`MAX_EXPONENT_CODE`] never comes from a checked file and is read as that maximum.
+pub fn step(exponent_code: u8, precision: Precision) -> f32 {
+    if exponent_code == 0 {
+        return 0.0;
+    }
+    let exponent = i32::from(exponent_code.min(MAX_EXPONENT_CODE)) - EXPONENT_BIAS;
+    power_of_two(exponent - precision.mantissa_bits() as i32 + 1)
+}
+
+/// The value of a code `u_m` at `precision`: midpoint `(u_m - 2^m + 0.5) * step`, truncate
+/// `(u_m - 2^m + [u_m < 2^m]) * step`. Exact in `f32`.
+pub fn decode(code: u16, exponent_code: u8, precision: Precision, reconstruction: Reconstruction) -> f32 {
+    Offset::new(precision, reconstruction).steps(code) * step(exponent_code, precision)
+}
+
+/// What is added to a code before it is multiplied by [`step`]; constant for a whole forward pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Offset {
+    /// Added to every code.
+    pub bias: f32,
+    /// Added besides to the codes below [`Self::zero`], the negative weights.
+    pub negative: f32,
+    /// The code of the smallest weight that is not negative: `2^m`.
+    pub zero: u16,
+}
+
+impl Offset {
+    /// The offset of a precision and a reconstruction.
+    pub const fn new(precision: Precision, reconstruction: Reconstruction) -> Self {
+        let zero = 1 << precision.mantissa_bits();
+        match reconstruction {
+            Reconstruction::Midpoint => Self { bias: 0.5 - zero as f32, negative: 0.0, zero },
+            Reconstruction::Truncate => Self { bias: -(zero as f32), negative: 1.0, zero },
+        }
+    }
+
+    /// The value of a code in steps.
+    pub fn steps(self, code: u16) -> f32 {
+        f32::from(code) + self.bias + if code < self.zero { self.negative } else { 0.0 }
+    }
+}

@@ -1,0 +1,115 @@
+//! Planes to weights: reads codes and values from borrowed planes, of a file or of a
+//! [`PackedMatrix`](crate::PackedMatrix).
+
+use crate::grid::{BASE_WORDS, BIT_WORDS, Place};
+use crate::{BIT_PLANES, GROUP_SIZE, LANE_ROWS, Offset, Precision, Reconstruction, TileGrid, decode, step};
+
+/// The weights of one tile, `[64 columns][16 rows]`: the order in which kernels consume them.
+pub type Tile = [[f32; LANE_ROWS]; GROUP_SIZE];
+
+/// Borrowed planes of one matrix. The planes above some precision may be absent.
+#[derive(Clone, Copy, Debug)]
+pub struct TileView<'a> {
+    grid: TileGrid,
+    exponents: &'a [u8],
+    base: &'a [u32],
+    bits: [&'a [u32]; BIT_PLANES],
+    available: Precision,
+}
+
+impl<'a> TileView<'a> {
+    /// Puts planes together; `bits` holds `bit4`, `bit5`, ... as far as they are there.
+    ///
+    /// Returns `None` when a plane is not of the size that `grid` asks for, or there are more than
+    /// five bit planes.
+    pub fn new(grid: TileGrid, exponents: &'a [u8], base: &'a [u32], bits: &[&'a [u32]]) -> Option<Self> {
+        let fits = exponents.len() == grid.exponent_bytes()
+            && base.len() == grid.base_words()
+            && bits.iter().all(|plane| plane.len() == grid.bit_words());
+        let available = *Precision::ALL.get(bits.len())?;
+        let mut planes: [&[u32]; BIT_PLANES] = [&[]; BIT_PLANES];
+        planes[..bits.len()].copy_from_slice(bits);
+        fits.then_some(Self { grid, exponents, base, bits: planes, available })
+    }
+
+    /// The tiles of the matrix.
+    pub fn grid(&self) -> TileGrid {
+        self.grid
+    }
+
+    /// The highest precision that the planes complete.
+    pub fn available(&self) -> Precision {
+        self.available
+    }
+
+    /// The code `u_m` of one weight.
+    ///
+    /// # Panics
+    /// If the row, the column or the precision is outside of what the view holds.
+    pub fn code(&self, row: usize, col: usize, precision: Precision) -> u16 {
+        assert!(precision <= self.available, "{precision} needs planes that are not here");
+        let tile = self.grid.tile_index(row, col);
+        let place = Place::new(row, col);
+        let base = (self.base[tile * BASE_WORDS + place.base_word] >> place.base_shift) & 0xf;
+        let code = self.bits[..precision.bit_planes()].iter().fold(base, |code, plane| {
+            code << 1 | (plane[tile * BIT_WORDS + place.bit_word] >> place.bit_shift) & 1
+        });
+        code as u16
+    }
+
+    /// The exponent code of the group that holds a weight.
+    pub fn exponent(&self, row: usize, col: usize) -> u8 {
+        self.exponents[self.grid.tile_index(row, col) * LANE_ROWS + row % LANE_ROWS]
+    }
+
+    /// Decodes one row, `grid.cols` values, into the front of `out`.
+    ///
+    /// # Panics
+    /// If `out` is too short or `row` or `precision` is outside of what the view holds.
+    pub fn decode_row(
+        &self,
+        row: usize,
+        precision: Precision,
+        reconstruction: Reconstruction,
+        out: &mut [f32],
+    ) {
+        for (col, value) in out[..self.grid.cols].iter_mut().enumerate() {
+            *value =
+                decode(self.code(row, col, precision), self.exponent(row, col), precision, reconstruction);
+        }
+    }
+
+    /// Decodes a whole tile, padding included. Bit-exact with [`decode`], but walks words instead
+    /// of weights: lane by lane in the inner loop, which a compiler turns into SIMD.
+    ///
+    /// # Panics
+    /// If `tile` or `precision` is outside of what the view holds.
+    pub fn decode_tile(
+        &self,
+        tile: usize,
+        precision: Precision,
+        reconstruction: Reconstruction,
+        out: &mut Tile,
+    ) {
+        assert!(precision <= self.available, "{precision} needs planes that are not here");
+        let offset = Offset::new(precision, reconstruction);
+        let exponents = &self.exponents[tile * LANE_ROWS..][..LANE_ROWS];
+        let steps: [f32; LANE_ROWS] = std::array::from_fn(|lane| step(exponents[lane], precision));
+        let base = &self.base[tile * BASE_WORDS..][..BASE_WORDS];
+        for (col, weights) in out.iter_mut().enumerate() {
+            let place = Place::new(0, col);
+            let words = &base[place.base_word..][..LANE_ROWS];
+            let mut codes: [u32; LANE_ROWS] =
+                std::array::from_fn(|lane| (words[lane] >> place.base_shift) & 0xf);
+            for plane in &self.bits[..precision.bit_planes()] {
+                let words = &plane[tile * BIT_WORDS + place.bit_word..][..LANE_ROWS];
+                for lane in 0..LANE_ROWS {
+                    codes[lane] = codes[lane] << 1 | (words[lane] >> place.bit_shift) & 1;
+                }
+            }
+            for lane in 0..LANE_ROWS {
+                weights[lane] = offset.steps(codes[lane] as u16) * steps[lane];
+            }
+        }
+    }
+}
