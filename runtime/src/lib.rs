@@ -7,6 +7,7 @@ pub mod cpu;
 mod device;
 mod error;
 mod forward;
+pub mod gpu;
 mod model;
 pub mod pack;
 mod rope;
