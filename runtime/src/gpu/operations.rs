@@ -52,6 +52,7 @@ impl Device for GpuDevice {
     }
 
     fn rms_norm(&mut self, weight: Norm) -> Result<()> {
+        self.buffers.weights.norm(weight)?;
         let tokens = self.pass()?.tokens.len();
         let (width, stride) = self.shape(Slot::Hidden);
         let params = Params::new().u32(width).u32(stride / VECTOR).f32(self.architecture.rms_norm_eps);
@@ -70,10 +71,8 @@ impl Device for GpuDevice {
         let chunks = self.buffers.weights.chunks(weight)?.to_vec();
         let (_, input_stride) = self.shape(input);
         let (_, output_stride) = self.shape(output);
-        let (kernel, share, rows_of_groups) = match tokens {
-            ..=MATVEC_TOKENS => (Kernel::Matvec, self.context.pipelines.matvec_split as usize, tokens),
-            _ => (Kernel::Matmul, 1, tokens.div_ceil(MATMUL_TOKENS)),
-        };
+        let extra = self.has_extra()?;
+        let split = self.context.pipelines.matvec_split as usize;
         for (index, chunk) in chunks.iter().enumerate() {
             let params = self
                 .chunk_params(chunk)?
@@ -82,7 +81,11 @@ impl Device for GpuDevice {
                 .u32(output_stride)
                 .u32(tokens);
             let bindings = Bindings::Matmul { matrix: weight, chunk: index, input, output };
-            self.record(kernel, bindings, params, [chunk.quads() * share, rows_of_groups])?;
+            let (kernel, size) = match tokens {
+                ..=MATVEC_TOKENS => (Kernel::Matvec { extra }, [chunk.quads() * split, tokens]),
+                _ => (Kernel::Matmul { extra }, [chunk.quads() / 2, tokens.div_ceil(MATMUL_TOKENS)]),
+            };
+            self.record(kernel, bindings, params, size)?;
         }
         Ok(())
     }
