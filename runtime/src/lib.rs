@@ -7,6 +7,7 @@ pub mod cpu;
 mod device;
 mod error;
 mod forward;
+pub mod gpu;
 mod model;
 mod open;
 pub mod pack;
