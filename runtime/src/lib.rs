@@ -11,7 +11,7 @@ mod weights;
 pub use architecture::{Architecture, RopeScaling};
 pub use device::{Backend, Batch, Candidate, Device, DeviceInfo, DeviceKind, Output, Readback, Slot};
 pub use error::{Error, ErrorKind, Result};
-pub use generate::{CancelToken, Metrics, Sampler, SamplerSettings};
+pub use generate::{Metrics, Sampler, SamplerSettings};
 pub use sefp::{Precision, Reconstruction};
 pub use text::{ChatTemplate, Message, Role, StopFilter, StopOutcome, TextDecoder, TextFiles, Tokenizer};
 pub use weights::{Norm, Projection, WeightMatrix};
