@@ -18,6 +18,8 @@ const MATMUL_TOKENS: usize = 8;
 /// Values of a vector in the shaders, and of a word of the KV cache.
 const VECTOR: usize = 4;
 const KV_WORD: usize = 8;
+/// Queries that a workgroup of `attention` computes.
+const ATTENTION_QUERIES: usize = 4;
 /// Candidates that a workgroup of `top_k` looks at.
 const TOP_K_BLOCK: usize = 2048;
 /// The largest `k` for the kernel, whose rounds are `k`: beyond it the logits are brought back.
@@ -122,10 +124,12 @@ impl Device for GpuDevice {
             .u32(kv_heads)
             .u32(head_dim)
             .u32(self.shape(Slot::Query).1)
-            .f32(1.0 / (head_dim as f32).sqrt());
-        // A workgroup per head and token.
-        let invocations = heads * Kernel::Attention.shader().workgroup_size as usize;
-        self.record(Kernel::Attention, Bindings::Attention { layer }, params, [invocations, tokens])
+            .f32(1.0 / (head_dim as f32).sqrt())
+            .u32(tokens);
+        // A workgroup per four queries that share a key and value head.
+        let invocations = kv_heads * Kernel::Attention.shader().workgroup_size as usize;
+        let fours = (tokens * heads / kv_heads).div_ceil(ATTENTION_QUERIES);
+        self.record(Kernel::Attention, Bindings::Attention { layer }, params, [invocations, fours])
     }
 
     fn swiglu(&mut self) -> Result<()> {
