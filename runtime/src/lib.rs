@@ -1,17 +1,30 @@
 //! otaro: the on-device LLaMA runtime in which precision is a dial.
 
 mod architecture;
+mod cancel;
+pub mod checkpoint;
+pub mod cpu;
 mod device;
 mod error;
+mod forward;
 mod generate;
+mod model;
+pub mod pack;
 mod rope;
+mod session;
 mod text;
 mod weights;
 
 pub use architecture::{Architecture, RopeScaling};
+pub use cancel::CancelToken;
+pub use checkpoint::Checkpoint;
 pub use device::{Backend, Batch, Candidate, Device, DeviceInfo, DeviceKind, Output, Readback, Slot};
 pub use error::{Error, ErrorKind, Result};
-pub use generate::{Metrics, Sampler, SamplerSettings};
+pub use generate::{
+    Answer, Conversation, FinishReason, GenerateOptions, Generator, Metrics, Sampler, SamplerSettings, Token,
+};
+pub use model::Model;
 pub use sefp::{Precision, Reconstruction};
+pub use session::Session;
 pub use text::{ChatTemplate, Message, Role, StopFilter, StopOutcome, TextDecoder, TextFiles, Tokenizer};
 pub use weights::{Norm, Projection, WeightMatrix};
