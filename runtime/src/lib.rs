@@ -8,7 +8,9 @@ mod device;
 mod error;
 mod forward;
 mod generate;
+pub mod gpu;
 mod model;
+mod open;
 pub mod pack;
 mod rope;
 mod session;
@@ -24,6 +26,7 @@ pub use generate::{
     Answer, Conversation, FinishReason, GenerateOptions, Generator, Metrics, Sampler, SamplerSettings, Token,
 };
 pub use model::Model;
+pub use open::{DeviceChoice, OpenOptions};
 pub use sefp::{Precision, Reconstruction};
 pub use session::Session;
 pub use text::{ChatTemplate, Message, Role, StopFilter, StopOutcome, TextDecoder, TextFiles, Tokenizer};
