@@ -35,19 +35,19 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// 0 always takes the best token, 1 draws from the model's own distribution
-    #[arg(long, value_name = "X", default_value_t = SamplerSettings::default().temperature)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = SamplerSettings::default().temperature)]
     temperature: f32,
     /// Only the so many best tokens; 0 is all
     #[arg(long, value_name = "N", default_value_t = SamplerSettings::default().top_k)]
     top_k: usize,
     /// Only the best tokens that together reach this probability; 1 is all
-    #[arg(long, value_name = "X", default_value_t = SamplerSettings::default().top_p)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = SamplerSettings::default().top_p)]
     top_p: f32,
     /// Only tokens at least so probable, relative to the best; 0 is all
-    #[arg(long, value_name = "X", default_value_t = SamplerSettings::default().min_p)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = SamplerSettings::default().min_p)]
     min_p: f32,
     /// Above 1, makes tokens less likely that appeared recently
-    #[arg(long, value_name = "X", default_value_t = SamplerSettings::default().repetition_penalty)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = SamplerSettings::default().repetition_penalty)]
     repetition_penalty: f32,
     /// The most tokens of an answer
     #[arg(long, value_name = "N", default_value_t = GenerateOptions::default().max_tokens)]

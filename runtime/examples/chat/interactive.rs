@@ -143,6 +143,7 @@ impl Chat {
             waiting.deal_with(answer, cancel);
             Ok(())
         });
+        waiting.settle();
         self.last = Some(answer.metrics());
         match result {
             Err(error) if error.is::<otaro::Error>() => {
@@ -174,6 +175,17 @@ impl Waiting {
             Some(line) => Event::Line(line),
             None if self.ended => Event::End,
             None => self.events.wait(),
+        }
+    }
+
+    /// The answer is over: Ctrl-C until now was meant for it, lines wait for their turn.
+    fn settle(&mut self) {
+        while let Some(event) = self.events.poll() {
+            match event {
+                Event::Interrupt => {}
+                Event::End => self.ended = true,
+                Event::Line(line) => self.lines.push_back(line),
+            }
         }
     }
 
