@@ -97,6 +97,9 @@ fn answer_once(
 fn greet(checkpoint: &Checkpoint, model: &Model, conversation: &Conversation) {
     eprintln!("{}", checkpoint.path().display());
     eprintln!("{} on {}; /help says what you can do", conversation.precision(), model.device_info());
+    if let Some(reason) = model.device_reason() {
+        eprintln!("why this device: {reason}");
+    }
     if !conversation.has_template() {
         eprintln!("this model has no chat template: it continues what you write");
     }

@@ -13,8 +13,6 @@ pub use decoder::TextDecoder;
 pub use stop::{StopFilter, StopOutcome};
 pub use tokenizer::Tokenizer;
 
-use crate::{Checkpoint, Result};
-
 /// The files of a Hugging Face checkpoint that say how its text works, as bytes.
 ///
 /// They travel inside the model file, so nothing here is a path.
@@ -30,21 +28,4 @@ pub struct TextFiles<'a> {
     pub config: Option<&'a [u8]>,
     /// `chat_template.jinja`: the chat template, where it is a file of its own.
     pub chat_template: Option<&'a [u8]>,
-}
-
-impl<'a> TextFiles<'a> {
-    /// The files that travel inside a checkpoint. Without a tokenizer, [`TextFiles::tokenizer`] is
-    /// empty, which [`Tokenizer::new`] refuses.
-    ///
-    /// # Errors
-    /// [`Io`](crate::ErrorKind::Io) when the file cannot be mapped.
-    pub fn of_checkpoint(checkpoint: &'a Checkpoint) -> Result<Self> {
-        Ok(Self {
-            tokenizer: checkpoint.blob("tokenizer.json")?.unwrap_or_default(),
-            tokenizer_config: checkpoint.blob("tokenizer_config.json")?,
-            generation_config: checkpoint.blob("generation_config.json")?,
-            config: checkpoint.blob("config.json")?,
-            chat_template: checkpoint.blob("chat_template.jinja")?,
-        })
-    }
 }

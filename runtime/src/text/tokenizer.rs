@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{TextDecoder, TextFiles};
-use crate::{Checkpoint, Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The text whose token ids identify a tokenizer: scripts of several families, composed and
 /// decomposed accents, emoji with joiners, digits, runs of white space, code. Never change it:
@@ -22,9 +22,6 @@ const FINGERPRINT_TEXT: &str = "Once upon a time, the year was 1984; it isn't 20
     😀👩\u{200d}👩\u{200d}👧\u{200d}👦🇩🇪🏳\u{fe0f}\u{200d}🌈 ½ ∑x² ≤ 10⁻³ €9.99\n\n\n   three spaces\t\ttabs\r\n\
     fn main() {\n    let mut x: u64 = 0xFF_u64 << 3; // 00000 123456789\n    println!(\"{}\", x);\n}\n\
     <s></s><|im_start|>user [INST] <<SYS>> https://example.org/?q=a%20b&c=1#d \u{a0}end ";
-
-/// What stands in a checkpoint in place of a fingerprint when it was made without a tokenizer.
-const NO_FINGERPRINT: &str = "none";
 
 /// Text to token ids and back, as Hugging Face's `tokenizers` does it. A cheap handle to clone.
 #[derive(Clone)]
@@ -65,28 +62,6 @@ impl Tokenizer {
             .filter_map(|(id, token)| token.special.then_some(id))
             .collect();
         Ok(Self { inner: Arc::new(inner), special: Arc::new(special), bos, eos: Arc::new(eos) })
-    }
-
-    /// The tokenizer inside a checkpoint, checked against the fingerprint that was taken when the
-    /// checkpoint was made.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Tokenizer`] if there is none, if it cannot be read, or if it cuts text into other
-    /// tokens than it did then: every answer would be subtly wrong.
-    pub fn of_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
-        let files = TextFiles::of_checkpoint(checkpoint)?;
-        if files.tokenizer.is_empty() {
-            let message = "this model file has no tokenizer.json inside: pack the model again from a folder that has one";
-            return Err(Error::new(ErrorKind::Tokenizer, message));
-        }
-        let tokenizer = Self::new(&files)?;
-        let expected = checkpoint.tokenizer_fingerprint();
-        if expected != NO_FINGERPRINT && tokenizer.fingerprint()? != expected {
-            let message = "the tokenizer of this model file cuts text into other tokens than when the file was made: \
-                           pack the model again";
-            return Err(Error::new(ErrorKind::Tokenizer, message));
-        }
-        Ok(tokenizer)
     }
 
     /// The ids of raw text, with the special tokens that the tokenizer adds of its own accord

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use sefp::Precision;
 
 use super::{FinishReason, GenerateOptions, Generator, Metrics, Sampler, SamplerSettings, Token};
-use crate::{ChatTemplate, Error, ErrorKind, Message, Model, Result, Role, Session, TextFiles, Tokenizer};
+use crate::{ChatTemplate, Error, ErrorKind, Message, Model, Result, Role, Session, Tokenizer};
 
 /// A conversation with a model.
 ///
@@ -58,9 +58,7 @@ impl Conversation {
                 "a model that was not read from a packed file has no tokenizer inside",
             )
         })?;
-        let tokenizer = Tokenizer::of_checkpoint(checkpoint)?;
-        let template = ChatTemplate::new(&TextFiles::of_checkpoint(checkpoint)?)?;
-        Self::with_text(model, tokenizer, template, precision)
+        Self::with_text(model, checkpoint.tokenizer()?, checkpoint.chat_template()?, precision)
     }
 
     /// A conversation with a tokenizer and a template of the caller's choice; without a template the

@@ -10,7 +10,7 @@ use crate::{
 const PROMPT: &str = "the quick brown fox on";
 
 fn tokenizer(model: &Model) -> Tokenizer {
-    Tokenizer::of_checkpoint(model.checkpoint().unwrap()).unwrap()
+    model.checkpoint().unwrap().tokenizer().unwrap()
 }
 
 fn greedy() -> Sampler {
