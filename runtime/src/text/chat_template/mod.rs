@@ -7,6 +7,7 @@
 
 mod dialect;
 mod functions;
+mod json;
 #[cfg(test)]
 mod tests;
 
@@ -153,7 +154,7 @@ fn environment() -> Environment<'static> {
     environment.set_fuel(Some(MOST_STEPS));
     environment.set_recursion_limit(DEEPEST_CALL);
     environment.add_function("raise_exception", functions::raise_exception);
-    environment.add_filter("tojson", functions::tojson);
+    environment.add_filter("tojson", json::tojson);
     environment
 }
 
