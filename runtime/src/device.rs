@@ -9,7 +9,7 @@ use std::{fmt, ops::Range};
 
 use sefp::Precision;
 
-use crate::{Norm, Projection, Result, WeightMatrix};
+use crate::{Norm, Result, WeightMatrix};
 
 /// An activation buffer of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -176,17 +176,4 @@ pub trait Device: Send {
 
     /// Ends the pass: runs what was recorded and brings back what is asked for.
     fn finish(&mut self, readback: Readback) -> Result<Output>;
-}
-
-/// The input and output slots of a projection of a layer.
-pub(crate) fn projection_slots(projection: Projection) -> (Slot, Slot) {
-    match projection {
-        Projection::Query => (Slot::Normed, Slot::Query),
-        Projection::Key => (Slot::Normed, Slot::Key),
-        Projection::Value => (Slot::Normed, Slot::Value),
-        Projection::Output => (Slot::Attended, Slot::Projected),
-        Projection::Gate => (Slot::Normed, Slot::Gate),
-        Projection::Up => (Slot::Normed, Slot::Up),
-        Projection::Down => (Slot::Gate, Slot::Projected),
-    }
 }

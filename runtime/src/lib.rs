@@ -1,13 +1,24 @@
 //! otaro: the on-device LLaMA runtime in which precision is a dial.
 
 mod architecture;
+mod cancel;
+pub mod checkpoint;
+pub mod cpu;
 mod device;
 mod error;
+mod forward;
+mod model;
+pub mod pack;
 mod rope;
+mod session;
 mod weights;
 
 pub use architecture::{Architecture, RopeScaling};
+pub use cancel::CancelToken;
+pub use checkpoint::Checkpoint;
 pub use device::{Backend, Batch, Candidate, Device, DeviceInfo, DeviceKind, Output, Readback, Slot};
 pub use error::{Error, ErrorKind, Result};
+pub use model::Model;
 pub use sefp::{Precision, Reconstruction};
+pub use session::Session;
 pub use weights::{Norm, Projection, WeightMatrix};

@@ -3,9 +3,9 @@
 use crate::{GROUP_SIZE, LANE_ROWS};
 
 /// Words of a tile's base plane.
-pub(crate) const BASE_WORDS: usize = 128;
+pub const BASE_WORDS: usize = 128;
 /// Words of each of a tile's bit planes.
-pub(crate) const BIT_WORDS: usize = 32;
+pub const BIT_WORDS: usize = 32;
 
 /// The tiles of a matrix `[rows, cols]`: 16 rows by 64 columns each, padded at the lower and right
 /// edge, numbered row of tiles by row of tiles.

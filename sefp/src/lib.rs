@@ -30,7 +30,7 @@ mod quantize;
 mod view;
 
 pub use decode::{Offset, decode, step, truncate};
-pub use grid::TileGrid;
+pub use grid::{BASE_WORDS, BIT_WORDS, TileGrid};
 pub use pack::PackedMatrix;
 pub use precision::{Precision, Reconstruction, UnknownPrecision, UnknownReconstruction};
 pub use quantize::{QuantizeError, WeightFault, quantize_group};

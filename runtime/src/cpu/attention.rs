@@ -1,0 +1,76 @@
+//! Twin of `attention.wgsl`: causal attention with grouped queries over the KV cache.
+
+use rayon::prelude::*;
+
+use super::{kv_cache::KvRows, slots::Activations};
+
+/// The shape of an attention block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heads {
+    /// Query heads.
+    pub(crate) query: usize,
+    /// Key and value heads; each serves `query / kv` query heads.
+    pub(crate) kv: usize,
+    /// Values of a head.
+    pub(crate) dim: usize,
+}
+
+/// `output[t, h] = softmax(query[t, h] * keys^T / sqrt(dim)) * values` over the positions up to and
+/// including that of token `t`, which is `position + t`.
+pub(crate) fn attention(
+    heads: Heads,
+    query: &Activations,
+    (keys, values): (&KvRows, &KvRows),
+    position: usize,
+    rows: usize,
+    output: &mut Activations,
+) {
+    let stride = output.stride;
+    output.values[..rows * stride].par_chunks_mut(stride).enumerate().for_each(|(t, out)| {
+        let query = query.row(t);
+        out[..heads.query * heads.dim].par_chunks_mut(heads.dim).enumerate().for_each(|(head, out)| {
+            let query = &query[head * heads.dim..][..heads.dim];
+            let kv_head = head / (heads.query / heads.kv);
+            attend(query, (keys, values), kv_head * heads.dim, position + t + 1, out);
+        });
+    });
+}
+
+/// One query head over the first `positions` of the cache; its key and value head starts at
+/// `first` of a cached row.
+fn attend(
+    query: &[f32],
+    (keys, values): (&KvRows, &KvRows),
+    first: usize,
+    positions: usize,
+    out: &mut [f32],
+) {
+    let scale = 1.0 / (query.len() as f32).sqrt();
+    let mut row = vec![0.0; query.len()];
+    let mut weights: Vec<f32> = (0..positions)
+        .map(|position| {
+            keys.load(position, first, &mut row);
+            let dot: f32 = query.iter().zip(&row).map(|(q, k)| q * k).sum();
+            dot * scale
+        })
+        .collect();
+    softmax(&mut weights);
+    out.fill(0.0);
+    for (position, weight) in weights.iter().enumerate() {
+        values.load(position, first, &mut row);
+        for (out, value) in out.iter_mut().zip(&row) {
+            *out += weight * value;
+        }
+    }
+}
+
+fn softmax(scores: &mut [f32]) {
+    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for score in scores.iter_mut() {
+        *score = (*score - max).exp();
+    }
+    let sum: f32 = scores.iter().sum();
+    for score in scores.iter_mut() {
+        *score /= sum;
+    }
+}

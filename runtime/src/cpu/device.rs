@@ -1,0 +1,216 @@
+//! Puts the twins behind the operations of a [`Device`].
+
+use std::{ops::Range, sync::Arc};
+
+use sefp::{Precision, Reconstruction};
+
+use super::{
+    add::add,
+    attention::{Heads, attention},
+    embed::embed,
+    kv_cache::{KvFormat, KvRows},
+    matmul::matmul,
+    rms_norm::rms_norm,
+    rope::rope,
+    slots::Slots,
+    swiglu::swiglu,
+    top_k::top_k,
+    weights::{FullWeights, Weights},
+};
+use crate::{
+    Backend, Batch, Checkpoint, Device, DeviceInfo, DeviceKind, Norm, Output, Readback, Result, Slot,
+    WeightMatrix, rope::Rope,
+};
+
+/// Tokens of a pass. More would decode each tile less often but take longer to cancel.
+const MAX_BATCH: usize = 64;
+/// Bytes that [`Slot::Logits`] may take.
+const MAX_LOGITS_BYTES: usize = 32 << 20;
+
+/// The CPU as a backend: planes are used straight from the memory map.
+#[derive(Debug)]
+pub struct CpuBackend {
+    weights: Arc<Weights>,
+    kv_format: KvFormat,
+    info: DeviceInfo,
+}
+
+impl CpuBackend {
+    /// A backend over the planes of a checkpoint.
+    pub fn new(checkpoint: Arc<Checkpoint>, reconstruction: Reconstruction) -> Self {
+        Self::with(Weights::Packed { checkpoint, reconstruction }, KvFormat::F16)
+    }
+
+    /// A backend over unquantised weights with an unquantised KV cache: the reference. It ignores
+    /// the precision of a pass.
+    pub fn full_precision(weights: FullWeights) -> Self {
+        Self::with(Weights::Full(weights), KvFormat::F32)
+    }
+
+    fn with(weights: Weights, kv_format: KvFormat) -> Self {
+        let name = format!("plain kernels, {} threads", rayon::current_num_threads());
+        let info = DeviceInfo { kind: DeviceKind::Cpu, name };
+        Self { weights: Arc::new(weights), kv_format, info }
+    }
+}
+
+impl Backend for CpuBackend {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn device(&self) -> Result<Box<dyn Device>> {
+        let architecture = self.weights.architecture();
+        let rows = || KvRows::new(architecture.kv_width(), self.kv_format);
+        Ok(Box::new(CpuDevice {
+            rope: Rope::new(architecture),
+            slots: Slots::new(architecture),
+            kv: (0..architecture.layers).map(|_| (rows(), rows())).collect(),
+            weights: Arc::clone(&self.weights),
+            pass: Pass::default(),
+        }))
+    }
+}
+
+/// Activations and KV cache of one session on the CPU.
+#[derive(Debug)]
+struct CpuDevice {
+    weights: Arc<Weights>,
+    rope: Rope,
+    slots: Slots,
+    /// Keys and values of each layer.
+    kv: Vec<(KvRows, KvRows)>,
+    pass: Pass,
+}
+
+/// What [`Device::begin`] was given.
+#[derive(Debug)]
+struct Pass {
+    tokens: Vec<u32>,
+    position: usize,
+    precision: Precision,
+    rope_table: Vec<[f32; 2]>,
+}
+
+impl Default for Pass {
+    fn default() -> Self {
+        Self { tokens: Vec::new(), position: 0, precision: Precision::MAX, rope_table: Vec::new() }
+    }
+}
+
+impl CpuDevice {
+    fn rows(&self) -> usize {
+        self.pass.tokens.len()
+    }
+}
+
+impl Device for CpuDevice {
+    fn max_batch(&self) -> usize {
+        MAX_BATCH
+    }
+
+    fn max_logits_rows(&self) -> usize {
+        let row_bytes = self.weights.architecture().vocab_size * size_of::<f32>();
+        (MAX_LOGITS_BYTES / row_bytes).clamp(1, MAX_BATCH)
+    }
+
+    fn begin(&mut self, batch: Batch<'_>) -> Result<()> {
+        let rows = batch.tokens.len();
+        for slot in Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits) {
+            self.slots.get_mut(slot).grow(rows);
+        }
+        for (keys, values) in &mut self.kv {
+            keys.grow(batch.position + rows);
+            values.grow(batch.position + rows);
+        }
+        self.pass = Pass {
+            tokens: batch.tokens.to_vec(),
+            position: batch.position,
+            precision: batch.precision,
+            rope_table: self.rope.table(batch.position, rows),
+        };
+        Ok(())
+    }
+
+    fn embed(&mut self) -> Result<()> {
+        let embedding = self.weights.matrix(WeightMatrix::Embedding, self.pass.precision)?;
+        embed(&embedding, &self.pass.tokens, self.slots.get_mut(Slot::Hidden));
+        Ok(())
+    }
+
+    fn rms_norm(&mut self, weight: Norm) -> Result<()> {
+        let rows = self.rows();
+        let epsilon = self.weights.architecture().rms_norm_eps;
+        let mut output = self.slots.take(Slot::Normed);
+        let result = self.weights.norm(weight).map(|weight| {
+            rms_norm(self.slots.get(Slot::Hidden), weight, epsilon, rows, &mut output);
+        });
+        self.slots.put(Slot::Normed, output);
+        result
+    }
+
+    fn matmul(&mut self, weight: WeightMatrix, input: Slot, rows: Range<usize>, output: Slot) -> Result<()> {
+        let matrix = self.weights.matrix(weight, self.pass.precision)?;
+        let mut out = self.slots.take(output);
+        out.grow(rows.len());
+        matmul(&matrix, self.slots.get(input), rows, &mut out);
+        self.slots.put(output, out);
+        Ok(())
+    }
+
+    fn rope(&mut self) -> Result<()> {
+        let head_dim = self.weights.architecture().head_dim;
+        let rows = self.rows();
+        for slot in [Slot::Query, Slot::Key] {
+            rope(&self.pass.rope_table, head_dim, rows, self.slots.get_mut(slot));
+        }
+        Ok(())
+    }
+
+    fn store_kv(&mut self, layer: usize) -> Result<()> {
+        let (position, rows) = (self.pass.position, self.rows());
+        let (keys, values) = &mut self.kv[layer];
+        keys.store(self.slots.get(Slot::Key), position, rows);
+        values.store(self.slots.get(Slot::Value), position, rows);
+        Ok(())
+    }
+
+    fn attention(&mut self, layer: usize) -> Result<()> {
+        let architecture = self.weights.architecture();
+        let heads =
+            Heads { query: architecture.heads, kv: architecture.kv_heads, dim: architecture.head_dim };
+        let (position, rows) = (self.pass.position, self.rows());
+        let (keys, values) = &self.kv[layer];
+        let mut output = self.slots.take(Slot::Attended);
+        attention(heads, self.slots.get(Slot::Query), (keys, values), position, rows, &mut output);
+        self.slots.put(Slot::Attended, output);
+        Ok(())
+    }
+
+    fn swiglu(&mut self) -> Result<()> {
+        let rows = self.rows();
+        let mut gate = self.slots.take(Slot::Gate);
+        swiglu(&mut gate, self.slots.get(Slot::Up), rows);
+        self.slots.put(Slot::Gate, gate);
+        Ok(())
+    }
+
+    fn add(&mut self) -> Result<()> {
+        let rows = self.rows();
+        let mut hidden = self.slots.take(Slot::Hidden);
+        add(&mut hidden, self.slots.get(Slot::Projected), rows);
+        self.slots.put(Slot::Hidden, hidden);
+        Ok(())
+    }
+
+    fn finish(&mut self, readback: Readback) -> Result<Output> {
+        Ok(match readback {
+            Readback::Nothing => Output::Nothing,
+            Readback::TopK(k) => Output::TopK(top_k(self.slots.get(Slot::Logits).row(0), k)),
+            Readback::Rows(slot, rows) => {
+                let slot = self.slots.get(slot);
+                Output::Rows(rows.flat_map(|row| slot.row(row)).copied().collect())
+            }
+        })
+    }
+}

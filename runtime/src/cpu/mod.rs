@@ -1,0 +1,22 @@
+//! The CPU device: the plain twins of the WGSL kernels, one file per operation and of the same
+//! name, so that a person can hold the two side by side.
+//!
+//! The twins are the oracle of the tests and, until the SIMD kernels stand behind the same
+//! operations, the CPU device itself: parallel over rows, tokens and heads, but not tuned.
+//! Results do not depend on the number of threads or on how a prompt was cut into batches.
+
+mod add;
+mod attention;
+mod device;
+mod embed;
+mod kv_cache;
+mod matmul;
+mod rms_norm;
+mod rope;
+mod slots;
+mod swiglu;
+mod top_k;
+mod weights;
+
+pub use device::CpuBackend;
+pub use weights::FullWeights;

@@ -1,0 +1,68 @@
+//! Activation buffers: row-major, each row padded with zeros to whole groups.
+
+use sefp::GROUP_SIZE;
+
+use crate::{Architecture, Slot};
+
+/// One activation buffer, `[rows, width]`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Activations {
+    /// Values of a row without padding.
+    pub(crate) width: usize,
+    /// Values from one row to the next: `width` rounded up to whole groups.
+    pub(crate) stride: usize,
+    /// `[rows, stride]`.
+    pub(crate) values: Vec<f32>,
+}
+
+impl Activations {
+    fn new(width: usize) -> Self {
+        Self { width, stride: width.next_multiple_of(GROUP_SIZE), values: Vec::new() }
+    }
+
+    /// Makes room for some rows; memory is taken when it is first needed.
+    pub(crate) fn grow(&mut self, rows: usize) {
+        let values = rows * self.stride;
+        if self.values.len() < values {
+            self.values.resize(values, 0.0);
+        }
+    }
+
+    /// A row without padding.
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.stride..][..self.width]
+    }
+
+    /// The first rows without padding, to be written.
+    pub(crate) fn rows_mut(&mut self, rows: usize) -> impl Iterator<Item = &mut [f32]> {
+        let width = self.width;
+        self.values[..rows * self.stride].chunks_mut(self.stride).map(move |row| &mut row[..width])
+    }
+}
+
+/// All activation buffers of a device.
+#[derive(Debug)]
+pub(crate) struct Slots([Activations; Slot::ALL.len()]);
+
+impl Slots {
+    pub(crate) fn new(architecture: &Architecture) -> Self {
+        Self(Slot::ALL.map(|slot| Activations::new(architecture.width(slot))))
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> &Activations {
+        &self.0[slot as usize]
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> &mut Activations {
+        &mut self.0[slot as usize]
+    }
+
+    /// Takes a buffer out, so that others can be read while it is written; [`put`](Self::put) it back.
+    pub(crate) fn take(&mut self, slot: Slot) -> Activations {
+        std::mem::take(self.get_mut(slot))
+    }
+
+    pub(crate) fn put(&mut self, slot: Slot, activations: Activations) {
+        *self.get_mut(slot) = activations;
+    }
+}

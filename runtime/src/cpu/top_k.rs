@@ -1,0 +1,19 @@
+//! Twin of `top_k.wgsl`: the best entries of a row of logits.
+
+use crate::Candidate;
+
+/// The `k` largest logits, best first; ties go to the lower token, NaN counts as the smallest.
+pub(crate) fn top_k(logits: &[f32], k: usize) -> Vec<Candidate> {
+    let mut candidates: Vec<_> =
+        (0..).zip(logits).map(|(token, &logit)| Candidate { token, logit }).collect();
+    let rank =
+        |candidate: &Candidate| if candidate.logit.is_nan() { f32::NEG_INFINITY } else { candidate.logit };
+    let better = |a: &Candidate, b: &Candidate| rank(b).total_cmp(&rank(a)).then(a.token.cmp(&b.token));
+    let k = k.min(candidates.len());
+    if k > 0 && k < candidates.len() {
+        candidates.select_nth_unstable_by(k - 1, better);
+    }
+    candidates.truncate(k);
+    candidates.sort_unstable_by(better);
+    candidates
+}

@@ -1,0 +1,105 @@
+//! An opened model: weights on a device, shared by its sessions.
+
+use std::sync::Arc;
+
+use sefp::{Precision, Reconstruction};
+
+use crate::{
+    Architecture, Backend, Checkpoint, DeviceInfo, Norm, Result, Session, WeightMatrix,
+    cpu::{CpuBackend, FullWeights},
+};
+
+/// A model on a device. Cheap to clone; clones and sessions share the weights.
+#[derive(Clone, Debug)]
+pub struct Model {
+    shared: Arc<Shared>,
+}
+
+/// What a model and its sessions share.
+pub(crate) struct Shared {
+    architecture: Architecture,
+    /// `None` for a model in full precision.
+    checkpoint: Option<Arc<Checkpoint>>,
+    backend: Box<dyn Backend>,
+}
+
+impl Model {
+    /// A model over a backend that was made from this checkpoint.
+    pub fn with_backend(checkpoint: Arc<Checkpoint>, backend: Box<dyn Backend>) -> Self {
+        let architecture = checkpoint.architecture().clone();
+        Self { shared: Arc::new(Shared { architecture, checkpoint: Some(checkpoint), backend }) }
+    }
+
+    /// A model on the CPU. The reconstruction of the file can be overridden.
+    pub fn on_cpu(checkpoint: Arc<Checkpoint>, reconstruction: Option<Reconstruction>) -> Self {
+        let reconstruction = reconstruction.unwrap_or(checkpoint.reconstruction());
+        let backend = Box::new(CpuBackend::new(Arc::clone(&checkpoint), reconstruction));
+        Self::with_backend(checkpoint, backend)
+    }
+
+    /// An unquantised model on the CPU: the reference that precisions are measured against. Its
+    /// sessions ignore the precision.
+    pub fn full_precision(architecture: &Architecture, weights: FullWeights) -> Self {
+        let backend = Box::new(CpuBackend::full_precision(weights));
+        Self { shared: Arc::new(Shared { architecture: architecture.clone(), checkpoint: None, backend }) }
+    }
+
+    /// A new session with an empty cache.
+    ///
+    /// # Errors
+    /// [`MissingPlanes`](crate::ErrorKind::MissingPlanes) when the file does not hold the planes of
+    /// `precision`, [`Device`](crate::ErrorKind::Device).
+    pub fn session(&self, precision: Precision) -> Result<Session> {
+        self.shared.require(precision)?;
+        Ok(Session::new(Arc::clone(&self.shared), self.shared.backend.device()?, precision))
+    }
+
+    /// The shape of the model.
+    pub fn architecture(&self) -> &Architecture {
+        &self.shared.architecture
+    }
+
+    /// The file of the model; `None` for one in full precision.
+    pub fn checkpoint(&self) -> Option<&Arc<Checkpoint>> {
+        self.shared.checkpoint.as_ref()
+    }
+
+    /// Which device answers.
+    pub fn device_info(&self) -> &DeviceInfo {
+        self.shared.backend.info()
+    }
+}
+
+impl Shared {
+    pub(crate) fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    pub(crate) fn require(&self, precision: Precision) -> Result<()> {
+        self.checkpoint.as_ref().map_or(Ok(()), |checkpoint| checkpoint.require(precision))
+    }
+
+    /// Every matrix is read once; of the embedding of an untied model one row, which is not counted.
+    pub(crate) fn weight_bytes_per_token(&self, precision: Precision) -> usize {
+        let architecture = &self.architecture;
+        let matrices = WeightMatrix::all(architecture)
+            .filter(|&matrix| architecture.tied_head || matrix != WeightMatrix::Embedding)
+            .map(|matrix| matrix.grid(architecture))
+            .map(|grid| match self.checkpoint {
+                Some(_) => grid.bytes(precision),
+                None => grid.rows * grid.cols * size_of::<f32>(),
+            })
+            .sum::<usize>();
+        let norms = Norm::all(architecture).count() * architecture.hidden_size * size_of::<f32>();
+        matrices + norms
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("architecture", &self.architecture)
+            .field("device", self.backend.info())
+            .finish_non_exhaustive()
+    }
+}
