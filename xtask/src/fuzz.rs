@@ -80,25 +80,25 @@ fn targets() -> Result<Vec<String>> {
 
 fn build(address_sanitizer: bool) -> Result<()> {
     let mut command = cargo();
-    command.args(["build", "--package", "otaro-fuzz", "--bins", "--features", "libfuzzer"]);
+    // Of the whole workspace, so that the dependencies have the features that the tests gave them.
+    command.args(["build", "--workspace", "--bin", "fuzz-*", "--features", "otaro-fuzz/libfuzzer"]);
     run(command.env("RUSTC_WORKSPACE_WRAPPER", wrapper(address_sanitizer)?))
 }
 
 /// A program that stands before rustc and adds the flags of instrumentation. Cargo tells builds
 /// apart by its path, hence one path for each set of flags.
 fn wrapper(address_sanitizer: bool) -> Result<PathBuf> {
-    let (name, unstable) = match address_sanitizer {
-        false => ("rustc-coverage", ""),
-        true => ("rustc-coverage-address", "RUSTC_BOOTSTRAP=1 exec \"$@\" -Zsanitizer=address"),
+    let (name, environment, flag) = match address_sanitizer {
+        false => ("rustc-coverage", "", ""),
+        true => ("rustc-coverage-address", "RUSTC_BOOTSTRAP=1", "-Zsanitizer=address"),
     };
-    let start = if unstable.is_empty() { "exec \"$@\"" } else { unstable };
     // Build scripts run at build time, without the fuzzer's library to link with.
     let script = format!(
         "#!/bin/sh\n\
          case \" $* \" in\n\
          *' --crate-name build_script_'*) exec \"$@\" ;;\n\
          esac\n\
-         {start} {}\n",
+         {environment} exec \"$@\" {flag} {}\n",
         COVERAGE.join(" ")
     );
     let path = home()?.join(name);
@@ -136,7 +136,7 @@ fn campaign(target_name: &str, options: &Options) -> Result<Command> {
         .arg(format!("-seed={}", options.seed))
         // An input that takes this long, or this much memory, is a finding.
         .args(["-timeout=20", "-rss_limit_mb=2048", "-malloc_limit_mb=1024"])
-        .args(["-print_final_stats=1", "-verbosity=0"])
+        .args(["-print_final_stats=1", "-print_funcs=0", "-verbosity=0"])
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         // New inputs go to the first folder.
         .arg(&found)

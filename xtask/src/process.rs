@@ -32,8 +32,7 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = line(command);
     eprintln!("$ {line}");
-    let status =
-        command.stdin(Stdio::null()).status().with_context(|| format!("`{line}` did not start"))?;
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("`{line}` did not start"))?;
     if !status.success() {
         bail!("`{line}` failed: {status}");
     }

@@ -29,9 +29,8 @@ pub(crate) struct Options {
 
 impl Options {
     fn steps(&self) -> Vec<Step> {
-        let wanted = |step: &Step| {
-            !self.skip.contains(step) && (self.only.is_empty() || self.only.contains(step))
-        };
+        let wanted =
+            |step: &Step| !self.skip.contains(step) && (self.only.is_empty() || self.only.contains(step));
         Step::value_variants().iter().copied().filter(wanted).collect()
     }
 }

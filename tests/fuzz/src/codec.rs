@@ -2,7 +2,10 @@
 //!
 //! Input: the number of rows (one byte, modulo 40), then little-endian `f32` weights, row after row.
 
-use sefp::{GROUP_SIZE, LANE_ROWS, PackedMatrix, Precision, QuantizeError, Reconstruction, TileView, WeightFault, step};
+use sefp::{
+    GROUP_SIZE, LANE_ROWS, PackedMatrix, Precision, QuantizeError, Reconstruction, TileView, WeightFault,
+    step,
+};
 
 /// Packs the weights and holds what the planes decode to against the definition of the format.
 pub fn run(data: &[u8]) {

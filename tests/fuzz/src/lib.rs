@@ -3,10 +3,15 @@
 //! `cargo test` replays the corpus through them; `cargo xtask fuzz` lets libFuzzer look for more.
 //! An input that was once a finding belongs into `corpus/TARGET/`.
 
+pub mod checkpoint;
 pub mod codec;
+pub mod json;
+mod random;
+pub mod seed;
 
 /// A fuzz target: its name, which is that of its folder of the corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 1] = [("codec", codec::run)];
+pub const TARGETS: [Target; 3] =
+    [("checkpoint", checkpoint::run), ("checkpoint_header", checkpoint::run_header), ("codec", codec::run)];
