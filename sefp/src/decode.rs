@@ -22,7 +22,7 @@ pub fn step(exponent_code: u8, precision: Precision) -> f32 {
 /// The value of a code `u_m` at `precision`: midpoint `(u_m - 2^m + 0.5) * step`, truncate
 /// `(u_m - 2^m + [u_m < 2^m]) * step`. Exact in `f32`.
 pub fn decode(code: u16, exponent_code: u8, precision: Precision, reconstruction: Reconstruction) -> f32 {
-    Offset::new(precision, reconstruction).steps(code) * step(exponent_code, precision)
+    Offset::new(precision, reconstruction).value(code, step(exponent_code, precision))
 }
 
 /// What is added to a code before it is multiplied by [`step`]; constant for a whole forward pass.
@@ -46,8 +46,10 @@ impl Offset {
         }
     }
 
-    /// The value of a code in steps.
-    pub fn steps(self, code: u16) -> f32 {
-        f32::from(code) + self.bias + if code < self.zero { self.negative } else { 0.0 }
+    /// The value of a code whose group has this [`step`].
+    pub fn value(self, code: u16, step: f32) -> f32 {
+        let steps = f32::from(code) + self.bias + if code < self.zero { self.negative } else { 0.0 };
+        // Adding zero turns the -0.0 of a negative code in a group of zeros into 0.0.
+        steps * step + 0.0
     }
 }

