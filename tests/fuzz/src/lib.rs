@@ -3,9 +3,12 @@
 //! `cargo test` replays the corpus through them; `cargo xtask fuzz` lets libFuzzer look for more.
 //! An input that was once a finding belongs into `corpus/TARGET/`.
 
+pub mod architecture;
 pub mod checkpoint;
 pub mod codec;
+pub mod huggingface;
 pub mod json;
+mod patch;
 mod random;
 pub mod seed;
 
