@@ -1,6 +1,7 @@
 //! What the tests share: the folder of real models and references, and small models made on the spot.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub mod huggingface;
 pub mod reference;
 pub mod tiny;
 

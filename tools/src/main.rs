@@ -1,1 +1,57 @@
-fn main() {}
+//! The `otaro` command.
+
+mod eval;
+mod inspect;
+mod pack;
+mod progress;
+mod tokens;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Pack, inspect and evaluate models whose precision is a dial.
+#[derive(Parser)]
+#[command(name = "otaro", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Pack a Hugging Face LLaMA folder into one file that holds every precision
+    Pack(pack::Arguments),
+    /// Show what a packed file holds
+    Inspect(inspect::Arguments),
+    /// Measure perplexity at every precision
+    Eval(eval::Arguments),
+}
+
+/// The exit status of a program that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Pack(arguments) => pack::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("otaro: {error:#}");
+            ExitCode::from(if is_cancelled(&error) { INTERRUPTED } else { 1 })
+        }
+    }
+}
+
+fn is_cancelled(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<otaro::Error>().is_some_and(|error| error.kind() == otaro::ErrorKind::Cancelled)
+}
+
+/// Whoever read our output has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,107 @@
+//! What comes back from the GPU: a buffer that the CPU can map, kept from pass to pass.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::context::GpuContext;
+use crate::{Candidate, Output, Result};
+
+/// What to bring back from a pass, and how to read it.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) buffer: wgpu::Buffer,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    pub(super) content: Content,
+}
+
+/// What the words of a [`Source`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Rows of a slot of this width and stride.
+    Rows { width: usize, stride: usize },
+    /// Candidates in their order.
+    Candidates,
+    /// A row of logits of this width, of which the best are to be picked here.
+    Logits { width: usize, k: usize },
+}
+
+impl Content {
+    /// Reads the words.
+    pub(super) fn output(self, words: &[u32]) -> Output {
+        let value = |&word: &u32| f32::from_bits(word);
+        match self {
+            Self::Rows { width, stride } => {
+                Output::Rows(words.chunks(stride).flat_map(|row| &row[..width]).map(value).collect())
+            }
+            Self::Candidates => Output::TopK(
+                words
+                    .chunks_exact(2)
+                    .map(|pair| Candidate { logit: f32::from_bits(pair[0]), token: pair[1] })
+                    .collect(),
+            ),
+            Self::Logits { width, k } => {
+                let candidates = (0..).zip(words[..width].iter().map(value));
+                let mut candidates: Vec<_> =
+                    candidates.map(|(token, logit)| Candidate { token, logit }).collect();
+                let rank = |logit: f32| if logit.is_nan() { f32::NEG_INFINITY } else { logit };
+                // A stable sort: ties stay in the order of the tokens.
+                candidates.sort_by(|a, b| rank(b.logit).total_cmp(&rank(a.logit)));
+                candidates.truncate(k);
+                Output::TopK(candidates)
+            }
+        }
+    }
+}
+
+/// The way back.
+#[derive(Debug, Default)]
+pub(super) struct ReadbackBuffer(Option<wgpu::Buffer>);
+
+impl ReadbackBuffer {
+    /// Records the copy of what is to be brought back.
+    pub(super) fn copy(&mut self, context: &GpuContext, encoder: &mut wgpu::CommandEncoder, source: &Source) {
+        let bytes = source.bytes;
+        let fits = |buffer: &wgpu::Buffer| buffer.size() >= bytes;
+        let buffer = self.0.take().filter(fits).unwrap_or_else(|| {
+            context.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("readback"),
+                size: bytes.next_power_of_two(),
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        });
+        encoder.copy_buffer_to_buffer(&source.buffer, source.offset, &buffer, 0, bytes);
+        self.0 = Some(buffer);
+    }
+
+    /// The words that were copied, once the submission is done. Waits for it.
+    ///
+    /// The buffer is used again only if all went well: one that could not be mapped or unmapped is
+    /// dropped.
+    pub(super) fn words(&mut self, context: &GpuContext, bytes: u64) -> Result<Vec<u32>> {
+        let doing = "reading back";
+        let buffer = self.0.take().ok_or_else(|| context.error(doing, "nothing was copied"))?;
+        let outcome = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&outcome);
+        buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        });
+        context.wait(doing)?;
+        let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match outcome {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(context.error(doing, &error.to_string())),
+            None => return Err(context.error(doing, "the device did not answer")),
+        }
+        let view = buffer
+            .slice(..bytes)
+            .get_mapped_range()
+            .map_err(|error| context.error(doing, &error.to_string()))?;
+        let words = view.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        let words = words.collect();
+        drop(view);
+        buffer.unmap();
+        self.0 = Some(buffer);
+        Ok(words)
+    }
+}

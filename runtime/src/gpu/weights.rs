@@ -1,0 +1,241 @@
+//! The weights on the GPU: chunks of whole rows of tiles, their planes uploaded when a precision
+//! first needs them. Sessions share them.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, RwLock},
+};
+
+use bytemuck::cast_slice;
+use sefp::{BIT_PLANES, LANE_ROWS, Precision};
+
+use super::{
+    context::GpuContext,
+    upload::{Uploader, storage_buffer},
+};
+use crate::{Architecture, Checkpoint, Error, ErrorKind, Norm, Result, WeightMatrix};
+
+/// Bytes of a tile's base plane, bit plane and exponents.
+const BASE_BYTES: usize = 512;
+const BIT_BYTES: usize = 128;
+const EXPONENT_BYTES: usize = 16;
+
+/// Whole rows of tiles of one matrix: what is bound at a time.
+#[derive(Clone, Debug)]
+pub(super) struct Chunk {
+    /// Rows of the matrix in the chunk.
+    pub(super) rows: usize,
+    /// Row of the matrix at which it starts.
+    pub(super) first_row: usize,
+    /// Groups of a row.
+    pub(super) tile_cols: usize,
+    /// Tiles of the matrix.
+    tiles: Range<usize>,
+}
+
+impl Chunk {
+    /// Where the exponents start in the base buffer, in vectors of 16 bytes.
+    pub(super) fn exponents_vector(&self) -> usize {
+        self.tiles.len() * BASE_BYTES / 16
+    }
+
+    /// Quads: groups of four rows, the padding of the last tile included.
+    pub(super) fn quads(&self) -> usize {
+        self.rows.div_ceil(LANE_ROWS) * 4
+    }
+}
+
+/// The planes of a chunk that are on the GPU.
+#[derive(Clone, Debug)]
+pub(super) struct ChunkPlanes {
+    /// The base plane, then the exponents.
+    pub(super) base: wgpu::Buffer,
+    /// The bit planes, as far as they were needed.
+    pub(super) bits: [Option<wgpu::Buffer>; BIT_PLANES],
+}
+
+/// The planes that are on the GPU now.
+#[derive(Debug, Default)]
+struct Resident {
+    planes: HashMap<(WeightMatrix, usize), ChunkPlanes>,
+    /// The precision whose planes are all here.
+    precision: Option<Precision>,
+    /// Counts changes: bind groups of an older generation are stale.
+    generation: u64,
+}
+
+/// All weights of a model on one context.
+#[derive(Debug)]
+pub(super) struct Weights {
+    context: Arc<GpuContext>,
+    checkpoint: Arc<Checkpoint>,
+    chunks: HashMap<WeightMatrix, Vec<Chunk>>,
+    norms: HashMap<Norm, wgpu::Buffer>,
+    resident: RwLock<Resident>,
+}
+
+impl Weights {
+    /// Lays the matrices out in chunks of at most `chunk_bytes` a plane and uploads the norms.
+    pub(super) fn new(
+        context: &Arc<GpuContext>,
+        checkpoint: Arc<Checkpoint>,
+        chunk_bytes: usize,
+    ) -> Result<Self> {
+        let architecture = checkpoint.architecture();
+        let chunks = WeightMatrix::all(architecture)
+            .map(|matrix| Ok((matrix, cut(matrix, architecture, chunk_bytes, context)?)))
+            .collect::<Result<_>>()?;
+        let norms = context.guard("uploading norms", || {
+            let mut uploader = Uploader::new(context);
+            let norms = Norm::all(architecture)
+                .map(|norm| Ok((norm, norm_buffer(context, &mut uploader, checkpoint.norm(norm)?)?)))
+                .collect::<Result<_>>()?;
+            uploader.flush()?;
+            Ok(norms)
+        })?;
+        Ok(Self { context: Arc::clone(context), checkpoint, chunks, norms, resident: RwLock::default() })
+    }
+
+    pub(super) fn architecture(&self) -> &Architecture {
+        self.checkpoint.architecture()
+    }
+
+    pub(super) fn chunks(&self, matrix: WeightMatrix) -> Result<&[Chunk]> {
+        let missing = || Error::new(ErrorKind::InvalidArgument, format!("the model has no {matrix}"));
+        self.chunks.get(&matrix).map(Vec::as_slice).ok_or_else(missing)
+    }
+
+    pub(super) fn norm(&self, norm: Norm) -> Result<&wgpu::Buffer> {
+        let missing = || Error::new(ErrorKind::InvalidArgument, format!("the model has no {norm}"));
+        self.norms.get(&norm).ok_or_else(missing)
+    }
+
+    /// The planes of a chunk; [`ensure`](Self::ensure) brought those of the precision.
+    pub(super) fn planes(&self, matrix: WeightMatrix, chunk: usize) -> Result<ChunkPlanes> {
+        let resident = self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let missing = || self.context.error("running a pass", &format!("{matrix} was not uploaded"));
+        resident.planes.get(&(matrix, chunk)).cloned().ok_or_else(missing)
+    }
+
+    /// Changes whenever planes come or go.
+    pub(super) fn generation(&self) -> u64 {
+        self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner).generation
+    }
+
+    /// Bytes of planes on the GPU.
+    pub(super) fn resident_bytes(&self) -> u64 {
+        let resident = self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let bytes = |planes: &ChunkPlanes| {
+            planes.base.size() + planes.bits.iter().flatten().map(wgpu::Buffer::size).sum::<u64>()
+        };
+        resident.planes.values().map(bytes).sum()
+    }
+
+    /// Uploads the planes of a precision that are not on the GPU yet.
+    pub(super) fn ensure(&self, precision: Precision) -> Result<()> {
+        let ready = |resident: &Resident| resident.precision >= Some(precision);
+        if ready(&self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner)) {
+            return Ok(());
+        }
+        let mut resident = self.resident.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if ready(&resident) {
+            return Ok(());
+        }
+        resident.generation += 1;
+        self.context.guard("uploading weights", || {
+            let mut uploader = Uploader::new(&self.context);
+            for matrix in WeightMatrix::all(self.checkpoint.architecture()) {
+                for (index, chunk) in self.chunks(matrix)?.iter().enumerate() {
+                    let planes = resident.planes.remove(&(matrix, index));
+                    let planes = self.upload(&mut uploader, matrix, chunk, planes, precision)?;
+                    resident.planes.insert((matrix, index), planes);
+                }
+            }
+            uploader.flush()
+        })?;
+        resident.precision = Some(precision);
+        Ok(())
+    }
+
+    /// Gives back the planes above a precision. Passes under way keep theirs until they are done.
+    pub(super) fn trim(&self, precision: Precision) {
+        let mut resident = self.resident.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if resident.precision <= Some(precision) {
+            return;
+        }
+        resident.precision = Some(precision);
+        resident.generation += 1;
+        for planes in resident.planes.values_mut() {
+            planes.bits[precision.bit_planes()..].fill(None);
+        }
+    }
+
+    /// Completes the planes of a chunk.
+    fn upload(
+        &self,
+        uploader: &mut Uploader<'_>,
+        matrix: WeightMatrix,
+        chunk: &Chunk,
+        planes: Option<ChunkPlanes>,
+        precision: Precision,
+    ) -> Result<ChunkPlanes> {
+        let tiles = &chunk.tiles;
+        let buffer = |bytes: usize| storage_buffer(&self.context, &matrix.to_string(), bytes as u64);
+        let mut planes = match planes {
+            Some(planes) => planes,
+            None => {
+                let base: &[u8] = cast_slice(self.checkpoint.base(matrix)?);
+                let exponents = self.checkpoint.exponents(matrix)?;
+                let both = buffer(tiles.len() * (BASE_BYTES + EXPONENT_BYTES));
+                uploader.write(&both, 0, &base[tiles.start * BASE_BYTES..tiles.end * BASE_BYTES])?;
+                let exponents = &exponents[tiles.start * EXPONENT_BYTES..tiles.end * EXPONENT_BYTES];
+                uploader.write(&both, (tiles.len() * BASE_BYTES) as u64, exponents)?;
+                ChunkPlanes { base: both, bits: Default::default() }
+            }
+        };
+        for (index, slot) in planes.bits.iter_mut().enumerate().take(precision.bit_planes()) {
+            if slot.is_none() {
+                let words: &[u8] = cast_slice(self.checkpoint.bit_plane(matrix, index)?);
+                let plane = buffer(tiles.len() * BIT_BYTES);
+                uploader.write(&plane, 0, &words[tiles.start * BIT_BYTES..tiles.end * BIT_BYTES])?;
+                *slot = Some(plane);
+            }
+        }
+        Ok(planes)
+    }
+}
+
+/// Cuts a matrix so that no plane of a chunk takes more than `chunk_bytes`, one row of tiles at least.
+fn cut(
+    matrix: WeightMatrix,
+    architecture: &Architecture,
+    chunk_bytes: usize,
+    context: &GpuContext,
+) -> Result<Vec<Chunk>> {
+    let grid = matrix.grid(architecture);
+    let tile_row_bytes = grid.tile_cols() * (BASE_BYTES + EXPONENT_BYTES);
+    if tile_row_bytes as u64 > context.max_binding_bytes() {
+        let what = format!("{matrix} has {} columns, too many for {}", grid.cols, context.info().name);
+        return Err(Error::new(ErrorKind::UnsupportedModel, what));
+    }
+    let tile_rows = (chunk_bytes.min(context.max_binding_bytes() as usize) / tile_row_bytes).max(1);
+    let chunk = |first: usize| {
+        let last = (first + tile_rows).min(grid.tile_rows());
+        Chunk {
+            rows: (last * LANE_ROWS).min(grid.rows) - first * LANE_ROWS,
+            first_row: first * LANE_ROWS,
+            tile_cols: grid.tile_cols(),
+            tiles: first * grid.tile_cols()..last * grid.tile_cols(),
+        }
+    };
+    Ok((0..grid.tile_rows()).step_by(tile_rows).map(chunk).collect())
+}
+
+/// A norm, padded with zeros to whole groups as slots are.
+fn norm_buffer(context: &GpuContext, uploader: &mut Uploader<'_>, norm: &[f32]) -> Result<wgpu::Buffer> {
+    let padded = norm.len().next_multiple_of(sefp::GROUP_SIZE);
+    let buffer = storage_buffer(context, "norm", (padded * 4) as u64);
+    uploader.write(&buffer, 0, cast_slice(norm))?;
+    Ok(buffer)
+}

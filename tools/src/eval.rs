@@ -1,0 +1,141 @@
+//! `otaro eval`: perplexity at every precision.
+
+mod perplexity;
+mod report;
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context, bail, ensure};
+use otaro::{
+    Checkpoint, DeviceChoice, Error, ErrorKind, Model, OpenOptions, Precision, Reconstruction,
+    cpu::FullWeights, pack::HuggingFaceFolder,
+};
+
+use self::{
+    perplexity::{Windows, perplexity},
+    report::{Report, Row},
+};
+use crate::{progress, tokens};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// A packed file
+    model: PathBuf,
+    /// Text file, encoded as one string with the model's tokenizer
+    #[arg(long, value_name = "FILE", required_unless_present = "tokens", conflicts_with = "tokens")]
+    text: Option<PathBuf>,
+    /// Token ids instead: a one-dimensional tensor of integers in a safetensors file
+    #[arg(long, value_name = "FILE.safetensors#NAME")]
+    tokens: Option<String>,
+    /// Mantissa bits to evaluate, 3 to 8, separated by commas; all that the file holds by default
+    #[arg(long, value_delimiter = ',')]
+    bits: Vec<Precision>,
+    /// midpoint, truncate or both; what the file says by default
+    #[arg(long)]
+    reconstruction: Option<String>,
+    /// Tokens of a window; the context of the model, but at most 512, by default
+    #[arg(long)]
+    context: Option<usize>,
+    /// Windows from the start of the text; all by default
+    #[arg(long)]
+    windows: Option<usize>,
+    /// auto, cpu or gpu
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
+    /// Hugging Face folder of the unquantised model, evaluated in f32 on the CPU as the first row
+    #[arg(long, value_name = "FOLDER")]
+    reference: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One evaluation to be made.
+struct Job {
+    /// `None` is the unquantised reference.
+    precision: Option<Precision>,
+    reconstruction: Option<Reconstruction>,
+    model: Model,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let checkpoint = Arc::new(Checkpoint::open(&arguments.model)?);
+    let windows = windows(arguments, &checkpoint)?;
+    let jobs = jobs(arguments, &checkpoint)?;
+    let cancel = progress::cancel_on_interrupt()?;
+    let mut report = Report::new(arguments.model.clone(), &windows);
+    let bar = progress::bar((jobs.len() * windows.tokens()) as u64, "evaluating", "tokens");
+    for job in jobs {
+        let precision = job.precision.unwrap_or(Precision::MAX);
+        let result =
+            perplexity(&job.model, precision, &windows, &cancel, &mut |tokens| bar.inc(tokens as u64));
+        match result {
+            Ok(measured) => report.rows.push(Row::new(&job, &measured)),
+            // Hours of work are not thrown away: what is finished is printed.
+            Err(error) if error.kind() == ErrorKind::Cancelled => {
+                bar.finish_and_clear();
+                report.print(arguments.json)?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bar.finish_and_clear();
+    Ok(report.print(arguments.json)?)
+}
+
+fn windows(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Windows> {
+    let tokens = match (&arguments.tokens, &arguments.text) {
+        (Some(reference), _) => tokens::read(reference)?,
+        (None, Some(path)) => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            tokens::encode(checkpoint, &text)?
+        }
+        (None, None) => bail!("give --text or --tokens"),
+    };
+    let limit = checkpoint.architecture().context_length;
+    let context = arguments.context.unwrap_or(limit.min(512));
+    ensure!((2..=limit).contains(&context), "--context is {context}, it must be 2 to {limit} for this model");
+    let windows = Windows::new(tokens, context, arguments.windows);
+    ensure!(windows.count() > 0, "the text has {} tokens, fewer than one window of {context}", windows.given);
+    Ok(windows)
+}
+
+fn jobs(arguments: &Arguments, checkpoint: &Arc<Checkpoint>) -> anyhow::Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    if let Some(folder) = &arguments.reference {
+        let mut source = HuggingFaceFolder::open(folder)?;
+        ensure!(source.architecture() == checkpoint.architecture(), "{} is another model", folder.display());
+        let weights = FullWeights::load(checkpoint.architecture(), &mut source)?;
+        let model = Model::full_precision(checkpoint.architecture(), weights);
+        jobs.push(Job { precision: None, reconstruction: None, model });
+    }
+    let available = checkpoint.available()?;
+    let precisions = match arguments.bits.as_slice() {
+        [] => Precision::ALL.into_iter().rev().filter(|&precision| precision <= available).collect(),
+        bits => bits.to_vec(),
+    };
+    for &precision in &precisions {
+        checkpoint.require(precision)?;
+    }
+    let reconstructions = match arguments.reconstruction.as_deref() {
+        None => vec![checkpoint.reconstruction()],
+        Some("both") => Reconstruction::ALL.to_vec(),
+        Some(name) => vec![name.parse().map_err(invalid)?],
+    };
+    for reconstruction in reconstructions {
+        let options = OpenOptions { device: arguments.device, reconstruction: Some(reconstruction) };
+        let model = Model::on_device(Arc::clone(checkpoint), &options)?;
+        jobs.extend(precisions.iter().map(|&precision| Job {
+            precision: Some(precision),
+            reconstruction: Some(reconstruction),
+            model: model.clone(),
+        }));
+    }
+    Ok(jobs)
+}
+
+fn invalid(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::InvalidArgument, format!("--reconstruction: {error}, or both"))
+}
