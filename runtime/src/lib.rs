@@ -1,6 +1,7 @@
 //! otaro: the on-device LLaMA runtime in which precision is a dial.
 
 mod architecture;
+mod auto;
 mod cancel;
 pub mod checkpoint;
 pub mod cpu;

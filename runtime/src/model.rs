@@ -13,6 +13,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Model {
     shared: Arc<Shared>,
+    device_reason: Option<Arc<str>>,
 }
 
 /// What a model and its sessions share.
@@ -27,7 +28,7 @@ impl Model {
     /// A model over a backend that was made from this checkpoint.
     pub fn with_backend(checkpoint: Arc<Checkpoint>, backend: Box<dyn Backend>) -> Self {
         let architecture = checkpoint.architecture().clone();
-        Self { shared: Arc::new(Shared { architecture, checkpoint: Some(checkpoint), backend }) }
+        Self::new(Shared { architecture, checkpoint: Some(checkpoint), backend })
     }
 
     /// A model on the CPU. The reconstruction of the file can be overridden.
@@ -41,7 +42,17 @@ impl Model {
     /// sessions ignore the precision.
     pub fn full_precision(architecture: &Architecture, weights: FullWeights) -> Self {
         let backend = Box::new(CpuBackend::full_precision(weights));
-        Self { shared: Arc::new(Shared { architecture: architecture.clone(), checkpoint: None, backend }) }
+        Self::new(Shared { architecture: architecture.clone(), checkpoint: None, backend })
+    }
+
+    fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared), device_reason: None }
+    }
+
+    /// The same model with why its device was chosen.
+    pub(crate) fn with_reason(mut self, reason: String) -> Self {
+        self.device_reason = Some(reason.into());
+        self
     }
 
     /// A new session with an empty cache.
@@ -62,6 +73,11 @@ impl Model {
     /// The file of the model; `None` for one in full precision.
     pub fn checkpoint(&self) -> Option<&Arc<Checkpoint>> {
         self.shared.checkpoint.as_ref()
+    }
+
+    /// Why this device answers, where the choice was left to the runtime.
+    pub fn device_reason(&self) -> Option<&str> {
+        self.device_reason.as_deref()
     }
 
     /// Which device answers.

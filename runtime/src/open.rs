@@ -4,7 +4,10 @@ use std::{fmt, path::Path, str::FromStr, sync::Arc};
 
 use sefp::Reconstruction;
 
-use crate::{Checkpoint, Error, ErrorKind, Model, Result};
+use crate::{
+    Checkpoint, Error, ErrorKind, Model, Result, auto,
+    gpu::{GpuBackend, GpuContext, GpuOptions},
+};
 
 /// Which device is to answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,9 +72,59 @@ impl Model {
 
     /// A model over a checkpoint that is already open.
     ///
+    /// [`DeviceChoice::Auto`] tries a GPU against the CPU for a few tokens; see
+    /// [`device_reason`](Self::device_reason) for the outcome.
+    ///
     /// # Errors
     /// [`NoAdapter`](ErrorKind::NoAdapter) and [`Device`](ErrorKind::Device) when a GPU was asked for.
     pub fn on_device(checkpoint: Arc<Checkpoint>, options: &OpenOptions) -> Result<Self> {
-        Ok(Self::on_cpu(checkpoint, options.reconstruction))
+        let cpu = || Self::on_cpu(Arc::clone(&checkpoint), options.reconstruction);
+        match options.device {
+            DeviceChoice::Cpu => Ok(cpu()),
+            DeviceChoice::Gpu => {
+                let context = GpuContext::open(&GpuOptions::default())?;
+                Self::on_gpu(checkpoint, options.reconstruction, &context)
+            }
+            DeviceChoice::Auto => Ok(match hardware_gpu() {
+                Err(reason) => cpu().with_reason(reason),
+                Ok(context) => {
+                    match Self::on_gpu(Arc::clone(&checkpoint), options.reconstruction, &context) {
+                        Err(error) => cpu().with_reason(error.to_string()),
+                        Ok(gpu) => {
+                            let cpu = cpu();
+                            let verdict = auto::trial(&cpu, &gpu);
+                            if verdict.use_gpu { gpu } else { cpu }.with_reason(verdict.reason)
+                        }
+                    }
+                }
+            }),
+        }
+    }
+
+    /// A model on an opened adapter. The reconstruction of the file can be overridden.
+    ///
+    /// # Errors
+    /// As [`GpuBackend::open`].
+    pub fn on_gpu(
+        checkpoint: Arc<Checkpoint>,
+        reconstruction: Option<Reconstruction>,
+        context: &Arc<GpuContext>,
+    ) -> Result<Self> {
+        let reconstruction = reconstruction.unwrap_or(checkpoint.reconstruction());
+        let backend = GpuBackend::open(Arc::clone(&checkpoint), reconstruction, context)?;
+        Ok(Self::with_backend(checkpoint, Box::new(backend)))
+    }
+}
+
+/// An adapter that is more than the CPU in disguise, or why there is none.
+fn hardware_gpu() -> std::result::Result<Arc<GpuContext>, String> {
+    let adapters = GpuContext::adapters();
+    if !adapters.is_empty() && adapters.iter().all(|adapter| adapter.software) {
+        return Err("every GPU adapter here computes on the CPU".to_string());
+    }
+    let context = GpuContext::open(&GpuOptions::default()).map_err(|error| error.to_string())?;
+    match context.is_software() {
+        true => Err(format!("{} computes on the CPU", context.info().name)),
+        false => Ok(context),
     }
 }

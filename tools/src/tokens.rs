@@ -28,6 +28,5 @@ pub fn read(reference: &str) -> anyhow::Result<Vec<u32>> {
 
 /// Encodes text with the tokenizer that travels in the model file.
 pub fn encode(checkpoint: &Checkpoint, text: &str) -> anyhow::Result<Vec<u32>> {
-    let _ = (checkpoint, text);
-    bail!("text");
+    Ok(checkpoint.tokenizer()?.encode(text)?)
 }

@@ -6,7 +6,7 @@ use sefp::Reconstruction;
 
 use super::HuggingFaceFolder;
 use crate::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Result, TextFiles, Tokenizer,
     checkpoint::{BLOB_NAMES, Blob, Manifest, WriteProgress, write_checkpoint},
 };
 
@@ -64,6 +64,14 @@ fn read_blobs(folder: &Path) -> Result<Vec<Blob>> {
     Ok(blobs)
 }
 
-fn fingerprint(_blobs: &[Blob]) -> Result<String> {
-    Ok("none".to_string())
+fn fingerprint(blobs: &[Blob]) -> Result<String> {
+    let blob = |name: &str| blobs.iter().find(|blob| blob.name == name).map(|blob| blob.bytes.as_slice());
+    let files = TextFiles {
+        tokenizer: blob("tokenizer.json").unwrap_or_default(),
+        tokenizer_config: blob("tokenizer_config.json"),
+        generation_config: blob("generation_config.json"),
+        config: blob("config.json"),
+        chat_template: blob("chat_template.jinja"),
+    };
+    Tokenizer::new(&files)?.fingerprint()
 }

@@ -1,6 +1,7 @@
 //! Text on its way in and out of a model: tokens, incremental decoding, stop strings, chat templates.
 
 mod chat_template;
+mod checkpoint;
 mod decoder;
 mod stop;
 #[cfg(test)]
