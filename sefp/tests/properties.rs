@@ -103,14 +103,14 @@ fn check_rows_and_tiles(
     let mut tile = [[f32::NAN; LANE_ROWS]; GROUP_SIZE];
     for row in 0..grid.rows {
         view.decode_row(row, precision, reconstruction, &mut values);
-        for col in 0..grid.cols {
+        for (col, value) in values.iter().enumerate() {
             let index = row / LANE_ROWS * grid.tile_cols() + col / GROUP_SIZE;
             if row % LANE_ROWS == 0 && col % GROUP_SIZE == 0 {
                 view.decode_tile(index, precision, reconstruction, &mut tile);
             }
             let expected =
                 decode(view.code(row, col, precision), view.exponent(row, col), precision, reconstruction);
-            prop_assert_eq!(values[col].to_bits(), expected.to_bits());
+            prop_assert_eq!(value.to_bits(), expected.to_bits());
         }
     }
     for index in 0..grid.tiles() {

@@ -7,8 +7,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 use otaro::{
-    Checkpoint, DeviceChoice, Error, ErrorKind, Model, OpenOptions, Precision, Reconstruction,
-    cpu::FullWeights, pack::HuggingFaceFolder,
+    Checkpoint, DeviceChoice, ErrorKind, Model, OpenOptions, Precision, Reconstruction, cpu::FullWeights,
+    pack::HuggingFaceFolder,
 };
 
 use self::{
@@ -31,8 +31,8 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',')]
     bits: Vec<Precision>,
     /// midpoint, truncate or both; what the file says by default
-    #[arg(long)]
-    reconstruction: Option<String>,
+    #[arg(long, value_parser = parse_reconstructions)]
+    reconstruction: Option<Reconstructions>,
     /// Tokens of a window; the context of the model, but at most 512, by default
     #[arg(long)]
     context: Option<usize>,
@@ -48,6 +48,20 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The reconstructions that `--reconstruction` asks for.
+#[derive(Clone)]
+struct Reconstructions(Vec<Reconstruction>);
+
+fn parse_reconstructions(text: &str) -> Result<Reconstructions, String> {
+    match text {
+        "both" => Ok(Reconstructions(Reconstruction::ALL.to_vec())),
+        name => match name.parse() {
+            Ok(reconstruction) => Ok(Reconstructions(vec![reconstruction])),
+            Err(error) => Err(format!("{error}, or both")),
+        },
+    }
 }
 
 /// One evaluation to be made.
@@ -119,10 +133,9 @@ fn jobs(arguments: &Arguments, checkpoint: &Arc<Checkpoint>) -> anyhow::Result<V
     for &precision in &precisions {
         checkpoint.require(precision)?;
     }
-    let reconstructions = match arguments.reconstruction.as_deref() {
+    let reconstructions = match &arguments.reconstruction {
         None => vec![checkpoint.reconstruction()],
-        Some("both") => Reconstruction::ALL.to_vec(),
-        Some(name) => vec![name.parse().map_err(invalid)?],
+        Some(Reconstructions(reconstructions)) => reconstructions.clone(),
     };
     for reconstruction in reconstructions {
         let options = OpenOptions { device: arguments.device, reconstruction: Some(reconstruction) };
@@ -134,8 +147,4 @@ fn jobs(arguments: &Arguments, checkpoint: &Arc<Checkpoint>) -> anyhow::Result<V
         }));
     }
     Ok(jobs)
-}
-
-fn invalid(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::InvalidArgument, format!("--reconstruction: {error}, or both"))
 }

@@ -1,1 +1,49 @@
-fn main() {}
+//! Every chore of this repository that takes more than one command: `cargo xtask --help`.
+
+mod deny;
+mod example;
+mod fuzz;
+mod process;
+mod runner;
+mod setup;
+mod step;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the otaro repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Check everything, from a bare machine on: what continuous integration runs
+    Test(runner::Options),
+    /// Install what the tests need from the system: a Vulkan driver, a C++ compiler
+    Setup,
+    /// Run the fuzz targets, each over its corpus and then for a while on new inputs
+    Fuzz(fuzz::Options),
+    /// Check licences, banned crates and sources of the dependency tree
+    Deny,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().chore {
+        Chore::Test(options) => runner::run(&options),
+        Chore::Setup => setup::prepare().map(|note| eprintln!("{note}")),
+        Chore::Fuzz(options) => fuzz::fuzz(&options).map(|note| eprintln!("{note}")),
+        Chore::Deny => deny::check().map(|_| ()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

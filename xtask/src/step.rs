@@ -1,0 +1,80 @@
+//! The steps of `cargo xtask test`, in the order in which they run.
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::{
+    deny, example, fuzz,
+    process::{cargo, root, run},
+    setup,
+};
+
+/// One of the things that `cargo xtask test` checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    /// install what the tests need from the system
+    Setup,
+    /// cargo fmt --check
+    Format,
+    /// cargo clippy over all targets, warnings denied
+    Clippy,
+    /// licences, banned crates and sources of the dependency tree
+    Deny,
+    /// cargo doc, warnings denied
+    Doc,
+    /// every fuzz target for a while
+    Fuzz,
+    /// the commands of the README, in both profiles
+    Example,
+    /// every test of the workspace, documentation tests included
+    Test,
+}
+
+impl Step {
+    /// The name to type.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// What the step checks, in a line.
+    pub(crate) fn about(self) -> String {
+        let value = self.to_possible_value();
+        value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
+    }
+
+    /// Runs the step. What comes back is a note for the summary, empty where there is nothing to add.
+    pub(crate) fn run(self) -> Result<String> {
+        let done = |()| String::new();
+        match self {
+            Self::Setup => setup::prepare(),
+            Self::Format => run(cargo().args(["fmt", "--all", "--check"])).map(done),
+            Self::Clippy => clippy().map(done),
+            Self::Deny => deny::check(),
+            Self::Doc => doc().map(done),
+            Self::Fuzz => fuzz::fuzz(&fuzz::Options::default()),
+            Self::Example => example::check(),
+            Self::Test => test().map(done),
+        }
+    }
+}
+
+fn clippy() -> Result<()> {
+    // The feature brings the fuzz targets themselves in, which a plain build leaves out.
+    let targets = ["--workspace", "--all-targets", "--features", "otaro-fuzz/libfuzzer"];
+    run(cargo().arg("clippy").args(targets).args(["--", "-D", "warnings"]))
+}
+
+fn doc() -> Result<()> {
+    run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn test() -> Result<()> {
+    let mut command = cargo();
+    // All of them, whatever fails: the list of failures is the message.
+    command.args(["test", "--workspace", "--no-fail-fast"]).env("RUST_BACKTRACE", "1");
+    if root().join("../shared").is_dir() {
+        // Real weights and reference numbers are here: a test that does not find its own must fail.
+        command.env("OTARO_REQUIRE_SHARED", "1");
+    }
+    run(&mut command)
+}
