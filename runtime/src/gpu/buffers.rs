@@ -8,7 +8,7 @@ use super::{
     pass::Bindings,
     slots::{SlotLimits, Slots},
     upload::storage_buffer,
-    weights::Weights,
+    weights::{ChunkPlanes, Resident, Weights},
 };
 use crate::{Architecture, Result, Slot, WeightMatrix};
 
@@ -64,11 +64,11 @@ impl Buffers {
     }
 
     /// The storage buffers that a dispatch is bound to, in the order of its shader.
-    pub(super) fn of(&self, bindings: Bindings) -> Result<Vec<wgpu::Buffer>> {
+    pub(super) fn of(&self, bindings: Bindings, resident: &Resident) -> Result<Vec<wgpu::Buffer>> {
         let slot = |slot| self.slots.get(slot).buffer.clone();
         Ok(match bindings {
             Bindings::Embed { chunk } => {
-                let mut buffers = self.planes(WeightMatrix::Embedding, chunk)?;
+                let mut buffers = self.planes(resident.planes(WeightMatrix::Embedding, chunk)?);
                 buffers.extend([self.tokens.clone(), slot(Slot::Hidden)]);
                 buffers
             }
@@ -76,7 +76,7 @@ impl Buffers {
                 vec![slot(Slot::Hidden), self.weights.norm(norm)?.clone(), slot(Slot::Normed)]
             }
             Bindings::Matmul { matrix, chunk, input, output } => {
-                let mut buffers = self.planes(matrix, chunk)?;
+                let mut buffers = self.planes(resident.planes(matrix, chunk)?);
                 buffers.extend([slot(input), slot(output)]);
                 buffers
             }
@@ -99,9 +99,8 @@ impl Buffers {
     }
 
     /// The six buffers of a chunk.
-    fn planes(&self, matrix: WeightMatrix, chunk: usize) -> Result<Vec<wgpu::Buffer>> {
-        let planes = self.weights.planes(matrix, chunk)?;
-        let bits = planes.bits.into_iter().map(|plane| plane.unwrap_or_else(|| self.no_plane.clone()));
-        Ok([planes.base].into_iter().chain(bits).collect())
+    fn planes(&self, planes: &ChunkPlanes) -> Vec<wgpu::Buffer> {
+        let bits = planes.bits.iter().map(|plane| plane.as_ref().unwrap_or(&self.no_plane));
+        [&planes.base].into_iter().chain(bits).cloned().collect()
     }
 }

@@ -14,7 +14,7 @@ use super::{
     pipelines::Kernel,
     readback::{Content, ReadbackBuffer, Source},
     slots::SlotLimits,
-    weights::{Chunk, Weights},
+    weights::{Chunk, Resident, Weights},
 };
 use crate::{Architecture, Batch, Error, ErrorKind, Output, Readback, Result, Slot, rope::Rope};
 
@@ -43,6 +43,8 @@ pub(super) struct Pass {
     pub(super) tokens: Vec<u32>,
     pub(super) position: usize,
     precision: Precision,
+    /// The weights as they were when the pass began.
+    resident: Arc<Resident>,
     dispatches: Vec<Dispatch>,
 }
 
@@ -60,7 +62,7 @@ impl GpuDevice {
                 buffers: Buffers::new(context, weights, &architecture, limits),
                 rope: Rope::new(&architecture),
                 bind_groups: BindGroups::new(context),
-                generation: weights.generation(),
+                generation: 0,
                 readback: ReadbackBuffer::default(),
                 pass: None,
                 context: Arc::clone(context),
@@ -80,7 +82,7 @@ impl GpuDevice {
         if self.buffers.kv.grow(&context, positions)? {
             self.bind_groups.clear();
         }
-        self.buffers.weights.ensure(batch.precision)?;
+        let resident = self.buffers.weights.ensure(batch.precision)?;
         for slot in Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits) {
             self.grow_slot(slot, rows)?;
         }
@@ -94,6 +96,7 @@ impl GpuDevice {
             tokens: batch.tokens.to_vec(),
             position: batch.position,
             precision: batch.precision,
+            resident,
             dispatches: Vec::new(),
         });
         Ok(())
@@ -186,14 +189,14 @@ impl GpuDevice {
     }
 
     fn submit(&mut self, pass: &Pass, source: Option<&Source>) -> Result<()> {
-        let generation = self.buffers.weights.generation();
-        if generation != self.generation {
-            self.generation = generation;
+        if pass.resident.generation != self.generation {
+            self.generation = pass.resident.generation;
             self.bind_groups.clear();
         }
         let context = &self.context;
         let mut encoder = context.device.create_command_encoder(&Default::default());
-        self.bind_groups.encode(context, &mut encoder, &pass.dispatches, &|name| self.buffers.of(name))?;
+        let find = |name| self.buffers.of(name, &pass.resident);
+        self.bind_groups.encode(context, &mut encoder, &pass.dispatches, &find)?;
         if let Some(source) = source.filter(|source| source.bytes > 0) {
             self.readback.copy(context, &mut encoder, source);
         }

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use bytemuck::cast_slice;
@@ -55,14 +55,23 @@ pub(super) struct ChunkPlanes {
     pub(super) bits: [Option<wgpu::Buffer>; BIT_PLANES],
 }
 
-/// The planes that are on the GPU now.
-#[derive(Debug, Default)]
-struct Resident {
+/// The planes that are on the GPU at a time. A pass holds on to those it began with, whatever other
+/// sessions have uploaded or given back since.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resident {
     planes: HashMap<(WeightMatrix, usize), ChunkPlanes>,
     /// The precision whose planes are all here.
     precision: Option<Precision>,
     /// Counts changes: bind groups of an older generation are stale.
-    generation: u64,
+    pub(super) generation: u64,
+}
+
+impl Resident {
+    /// The planes of a chunk: at least those of the precision that [`Weights::ensure`] was asked for.
+    pub(super) fn planes(&self, matrix: WeightMatrix, chunk: usize) -> Result<&ChunkPlanes> {
+        let missing = || Error::new(ErrorKind::InvalidArgument, format!("{matrix} was not uploaded"));
+        self.planes.get(&(matrix, chunk)).ok_or_else(missing)
+    }
 }
 
 /// All weights of a model on one context.
@@ -72,7 +81,7 @@ pub(super) struct Weights {
     checkpoint: Arc<Checkpoint>,
     chunks: HashMap<WeightMatrix, Vec<Chunk>>,
     norms: HashMap<Norm, wgpu::Buffer>,
-    resident: RwLock<Resident>,
+    resident: RwLock<Arc<Resident>>,
 }
 
 impl Weights {
@@ -111,36 +120,25 @@ impl Weights {
         self.norms.get(&norm).ok_or_else(missing)
     }
 
-    /// The planes of a chunk; [`ensure`](Self::ensure) brought those of the precision.
-    pub(super) fn planes(&self, matrix: WeightMatrix, chunk: usize) -> Result<ChunkPlanes> {
-        let resident = self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let missing = || self.context.error("running a pass", &format!("{matrix} was not uploaded"));
-        resident.planes.get(&(matrix, chunk)).cloned().ok_or_else(missing)
-    }
-
-    /// Changes whenever planes come or go.
-    pub(super) fn generation(&self) -> u64 {
-        self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner).generation
-    }
-
     /// Bytes of planes on the GPU.
     pub(super) fn resident_bytes(&self) -> u64 {
-        let resident = self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let resident = Arc::clone(&self.resident.read().unwrap_or_else(PoisonError::into_inner));
         let bytes = |planes: &ChunkPlanes| {
             planes.base.size() + planes.bits.iter().flatten().map(wgpu::Buffer::size).sum::<u64>()
         };
         resident.planes.values().map(bytes).sum()
     }
 
-    /// Uploads the planes of a precision that are not on the GPU yet.
-    pub(super) fn ensure(&self, precision: Precision) -> Result<()> {
-        let ready = |resident: &Resident| resident.precision >= Some(precision);
-        if ready(&self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner)) {
-            return Ok(());
+    /// Uploads the planes of a precision that are not on the GPU yet, and returns what is there.
+    pub(super) fn ensure(&self, precision: Precision) -> Result<Arc<Resident>> {
+        let ready =
+            |resident: &Arc<Resident>| (resident.precision >= Some(precision)).then(|| Arc::clone(resident));
+        if let Some(resident) = ready(&self.resident.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(resident);
         }
-        let mut resident = self.resident.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if ready(&resident) {
-            return Ok(());
+        let mut resident = self.resident.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resident) = ready(&resident) {
+            return Ok(resident);
         }
         // What is there already stays as it is unless everything goes well.
         let complete = self.context.guard("uploading weights", || {
@@ -156,17 +154,18 @@ impl Weights {
             uploader.flush()?;
             Ok(complete)
         })?;
-        *resident =
-            Resident { planes: complete, precision: Some(precision), generation: resident.generation + 1 };
-        Ok(())
+        let generation = resident.generation + 1;
+        *resident = Arc::new(Resident { planes: complete, precision: Some(precision), generation });
+        Ok(Arc::clone(&resident))
     }
 
     /// Gives back the planes above a precision. Passes under way keep theirs until they are done.
     pub(super) fn trim(&self, precision: Precision) {
-        let mut resident = self.resident.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut resident = self.resident.write().unwrap_or_else(PoisonError::into_inner);
         if resident.precision <= Some(precision) {
             return;
         }
+        let resident = Arc::make_mut(&mut resident);
         resident.precision = Some(precision);
         resident.generation += 1;
         for planes in resident.planes.values_mut() {
