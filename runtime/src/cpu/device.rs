@@ -44,7 +44,7 @@ impl CpuBackend {
     /// A backend over unquantised weights with an unquantised KV cache: the reference. It ignores
     /// the precision of a pass.
     pub fn full_precision(weights: FullWeights) -> Self {
-        Self::with(Weights::Full(weights), KvFormat::F32)
+        Self::with(Weights::Full(Box::new(weights)), KvFormat::F32)
     }
 
     fn with(weights: Weights, kv_format: KvFormat) -> Self {

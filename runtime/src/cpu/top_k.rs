@@ -1,14 +1,19 @@
 //! Twin of `top_k.wgsl`: the best entries of a row of logits.
 
+use std::cmp::Ordering;
+
 use crate::Candidate;
 
 /// The `k` largest logits, best first; ties go to the lower token, NaN counts as the smallest.
 pub(crate) fn top_k(logits: &[f32], k: usize) -> Vec<Candidate> {
     let mut candidates: Vec<_> =
         (0..).zip(logits).map(|(token, &logit)| Candidate { token, logit }).collect();
+    // NaN ranks below everything, and 0.0 beside -0.0, as a comparison in WGSL has them.
     let rank =
         |candidate: &Candidate| if candidate.logit.is_nan() { f32::NEG_INFINITY } else { candidate.logit };
-    let better = |a: &Candidate, b: &Candidate| rank(b).total_cmp(&rank(a)).then(a.token.cmp(&b.token));
+    let better = |a: &Candidate, b: &Candidate| {
+        rank(b).partial_cmp(&rank(a)).unwrap_or(Ordering::Equal).then(a.token.cmp(&b.token))
+    };
     let k = k.min(candidates.len());
     if k > 0 && k < candidates.len() {
         candidates.select_nth_unstable_by(k - 1, better);

@@ -14,7 +14,7 @@ pub(crate) enum Weights {
     /// Planes of a checkpoint, straight from the memory map.
     Packed { checkpoint: Arc<Checkpoint>, reconstruction: Reconstruction },
     /// Unquantised weights in memory.
-    Full(FullWeights),
+    Full(Box<FullWeights>),
 }
 
 impl Weights {

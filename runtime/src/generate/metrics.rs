@@ -28,7 +28,7 @@ pub struct Metrics {
     pub weight_bytes_per_token: u64,
     /// The precision at the end, as in `E5M6`.
     pub precision: String,
-    /// Which device answered.
+    /// Which device answered; empty where the caller knows it and this does not.
     pub device: String,
 }
 
@@ -74,7 +74,10 @@ impl fmt::Display for Metrics {
         if let Some(bytes) = self.weight_bytes_per_second().filter(|bytes| *bytes > 0.0) {
             write!(f, ", {:.1} GB/s", bytes / 1e9)?;
         }
-        write!(f, "\ndevice     {}", self.device)
+        if !self.device.is_empty() {
+            write!(f, "\ndevice     {}", self.device)?;
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytemuck::cast_slice;
-use sefp::{Offset, Precision, Reconstruction};
+use sefp::{Precision, Reconstruction};
 
 use super::{
     buffers::Buffers,
@@ -129,8 +129,12 @@ impl GpuDevice {
     /// Parameters that start with a chunk, at the precision of the pass.
     pub(super) fn chunk_params(&self, chunk: &Chunk) -> Result<Params> {
         let precision = self.pass()?.precision;
-        let offset = Offset::new(precision, self.reconstruction);
-        Ok(Params::new().chunk(chunk, offset, precision.mantissa_bits()))
+        Ok(Params::new().chunk(chunk, precision, self.reconstruction))
+    }
+
+    /// Whether the decode has an `extra`: see `shaders/shared/sefp.wgsl`.
+    pub(super) fn has_extra(&self) -> Result<bool> {
+        Ok(self.pass()?.precision == Precision::E5M8 || self.reconstruction == Reconstruction::Truncate)
     }
 
     /// Records a dispatch over `invocations` along x, in workgroups of the kernel's size, and `rows`

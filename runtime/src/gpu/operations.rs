@@ -18,6 +18,8 @@ const MATMUL_TOKENS: usize = 8;
 /// Values of a vector in the shaders, and of a word of the KV cache.
 const VECTOR: usize = 4;
 const KV_WORD: usize = 8;
+/// Queries that a workgroup of `attention` computes.
+const ATTENTION_QUERIES: usize = 4;
 /// Candidates that a workgroup of `top_k` looks at.
 const TOP_K_BLOCK: usize = 2048;
 /// The largest `k` for the kernel, whose rounds are `k`: beyond it the logits are brought back.
@@ -52,6 +54,7 @@ impl Device for GpuDevice {
     }
 
     fn rms_norm(&mut self, weight: Norm) -> Result<()> {
+        self.buffers.weights.norm(weight)?;
         let tokens = self.pass()?.tokens.len();
         let (width, stride) = self.shape(Slot::Hidden);
         let params = Params::new().u32(width).u32(stride / VECTOR).f32(self.architecture.rms_norm_eps);
@@ -70,10 +73,8 @@ impl Device for GpuDevice {
         let chunks = self.buffers.weights.chunks(weight)?.to_vec();
         let (_, input_stride) = self.shape(input);
         let (_, output_stride) = self.shape(output);
-        let (kernel, share, rows_of_groups) = match tokens {
-            ..=MATVEC_TOKENS => (Kernel::Matvec, self.context.pipelines.matvec_split as usize, tokens),
-            _ => (Kernel::Matmul, 1, tokens.div_ceil(MATMUL_TOKENS)),
-        };
+        let extra = self.has_extra()?;
+        let split = self.context.pipelines.matvec_split as usize;
         for (index, chunk) in chunks.iter().enumerate() {
             let params = self
                 .chunk_params(chunk)?
@@ -82,7 +83,11 @@ impl Device for GpuDevice {
                 .u32(output_stride)
                 .u32(tokens);
             let bindings = Bindings::Matmul { matrix: weight, chunk: index, input, output };
-            self.record(kernel, bindings, params, [chunk.quads() * share, rows_of_groups])?;
+            let (kernel, size) = match tokens {
+                ..=MATVEC_TOKENS => (Kernel::Matvec { extra }, [chunk.quads() * split, tokens]),
+                _ => (Kernel::Matmul { extra }, [chunk.quads() / 2, tokens.div_ceil(MATMUL_TOKENS)]),
+            };
+            self.record(kernel, bindings, params, size)?;
         }
         Ok(())
     }
@@ -119,10 +124,12 @@ impl Device for GpuDevice {
             .u32(kv_heads)
             .u32(head_dim)
             .u32(self.shape(Slot::Query).1)
-            .f32(1.0 / (head_dim as f32).sqrt());
-        // A workgroup per head and token.
-        let invocations = heads * Kernel::Attention.shader().workgroup_size as usize;
-        self.record(Kernel::Attention, Bindings::Attention { layer }, params, [invocations, tokens])
+            .f32(1.0 / (head_dim as f32).sqrt())
+            .u32(tokens);
+        // A workgroup per four queries that share a key and value head.
+        let invocations = kv_heads * Kernel::Attention.shader().workgroup_size as usize;
+        let fours = (tokens * heads / kv_heads).div_ceil(ATTENTION_QUERIES);
+        self.record(Kernel::Attention, Bindings::Attention { layer }, params, [invocations, fours])
     }
 
     fn swiglu(&mut self) -> Result<()> {

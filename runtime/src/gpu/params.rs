@@ -1,6 +1,7 @@
 //! The parameters of a dispatch: the `Params` structure of each shader as 32-bit words.
 
 use bytemuck::cast_slice;
+use sefp::{Precision, Reconstruction};
 
 use super::weights::Chunk;
 
@@ -32,17 +33,21 @@ impl Params {
     }
 
     /// Appends a `Chunk` of `tiles.wgsl`: eight words.
-    pub(super) fn chunk(self, chunk: &Chunk, offset: sefp::Offset, mantissa_bits: u32) -> Self {
-        // One is added to the code of every negative weight, or nothing: see `tiles.wgsl`.
-        let negative = if offset.negative == 0.0 { 0 } else { 0x0101_0101 };
+    pub(super) fn chunk(self, chunk: &Chunk, precision: Precision, reconstruction: Reconstruction) -> Self {
+        // 2^(7 - m): what a unit of the last bit read is to the bytes of `sefp.wgsl`.
+        let unit = 128.0 / f32::from(1_u16 << precision.mantissa_bits());
+        let (half_unit, negative) = match reconstruction {
+            Reconstruction::Midpoint => (unit / 2.0, 0),
+            Reconstruction::Truncate => (0.0, 0x0101_0101),
+        };
         self.u32(chunk.rows)
             .u32(chunk.first_row)
             .u32(chunk.tile_cols)
             .u32(chunk.exponents_vector())
-            .u32(mantissa_bits as usize)
-            .f32(offset.bias)
+            .u32(precision.mantissa_bits() as usize)
+            .f32(unit)
+            .f32(half_unit)
             .u32(negative)
-            .u32(0)
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

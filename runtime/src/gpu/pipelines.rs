@@ -1,18 +1,20 @@
 //! The compiled kernels. All are made when the adapter is opened; none depends on a model or a
 //! precision.
 
+use std::collections::HashMap;
+
 use otaro_shaders::{Binding, Shader};
 
 use super::params::PARAMS_BYTES;
 
-/// A kernel.
+/// A kernel. Those that multiply with weights come with and without the `extra` of `tiles.wgsl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kernel {
     Add,
     Attention,
     Embed,
-    Matmul,
-    Matvec,
+    Matmul { extra: bool },
+    Matvec { extra: bool },
     RmsNorm,
     Rope,
     StoreKv,
@@ -21,12 +23,14 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Add,
         Self::Attention,
         Self::Embed,
-        Self::Matmul,
-        Self::Matvec,
+        Self::Matmul { extra: false },
+        Self::Matmul { extra: true },
+        Self::Matvec { extra: false },
+        Self::Matvec { extra: true },
         Self::RmsNorm,
         Self::Rope,
         Self::StoreKv,
@@ -39,8 +43,8 @@ impl Kernel {
             Self::Add => otaro_shaders::ADD,
             Self::Attention => otaro_shaders::ATTENTION,
             Self::Embed => otaro_shaders::EMBED,
-            Self::Matmul => otaro_shaders::MATMUL,
-            Self::Matvec => otaro_shaders::MATVEC,
+            Self::Matmul { .. } => otaro_shaders::MATMUL,
+            Self::Matvec { .. } => otaro_shaders::MATVEC,
             Self::RmsNorm => otaro_shaders::RMS_NORM,
             Self::Rope => otaro_shaders::ROPE,
             Self::StoreKv => otaro_shaders::STORE_KV,
@@ -53,7 +57,7 @@ impl Kernel {
 /// Every kernel, compiled.
 #[derive(Debug)]
 pub(super) struct Pipelines {
-    compiled: Vec<(wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
+    compiled: HashMap<Kernel, (wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
     /// Invocations of `matvec` that share four rows.
     pub(super) matvec_split: u32,
 }
@@ -65,15 +69,15 @@ impl Pipelines {
         // as a GPU, invocations that wait for each other are dear.
         let matvec_split = if software { 1 } else { 16 };
         let compile = |kernel: Kernel| compile(device, kernel, matvec_split);
-        Self { compiled: Kernel::ALL.map(compile).into(), matvec_split }
+        Self { compiled: Kernel::ALL.map(|kernel| (kernel, compile(kernel))).into(), matvec_split }
     }
 
     pub(super) fn pipeline(&self, kernel: Kernel) -> &wgpu::ComputePipeline {
-        &self.compiled[kernel as usize].0
+        &self.compiled[&kernel].0
     }
 
     pub(super) fn layout(&self, kernel: Kernel) -> &wgpu::BindGroupLayout {
-        &self.compiled[kernel as usize].1
+        &self.compiled[&kernel].1
     }
 }
 
@@ -96,15 +100,19 @@ fn compile(
         bind_group_layouts: &[Some(&layout)],
         immediate_size: 0,
     });
-    let constants: &[(&str, f64)] =
-        if kernel == Kernel::Matvec { &[("split", f64::from(matvec_split))] } else { &[] };
+    let split = ("split", f64::from(matvec_split));
+    let constants = match kernel {
+        Kernel::Matvec { extra } => vec![split, ("with_extra", f64::from(u8::from(extra)))],
+        Kernel::Matmul { extra } => vec![("with_extra", f64::from(u8::from(extra)))],
+        _ => Vec::new(),
+    };
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label,
         layout: Some(&pipeline_layout),
         module: &module,
         entry_point: Some("main"),
         compilation_options: wgpu::PipelineCompilationOptions {
-            constants,
+            constants: &constants,
             // Every kernel writes workgroup memory before it reads it.
             zero_initialize_workgroup_memory: false,
         },

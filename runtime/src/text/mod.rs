@@ -5,7 +5,7 @@ mod checkpoint;
 mod decoder;
 mod stop;
 #[cfg(test)]
-mod test_files;
+pub(crate) mod test_files;
 mod tokenizer;
 
 pub use chat_template::{ChatTemplate, Message, Role};

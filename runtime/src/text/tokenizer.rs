@@ -166,9 +166,7 @@ impl fmt::Debug for Tokenizer {
 fn guard<T>(what: &str, call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(source)) => {
-            Err(Error::new(ErrorKind::Tokenizer, format!("{what}: {source}")).with_source(source))
-        }
+        Ok(Err(source)) => Err(Error::new(ErrorKind::Tokenizer, what).with_source(source)),
         Err(_) => Err(Error::new(
             ErrorKind::Tokenizer,
             format!("{what}: the rules of tokenizer.json contradict themselves"),
@@ -179,9 +177,8 @@ fn guard<T>(what: &str, call: impl FnOnce() -> tokenizers::Result<T>) -> Result<
 /// A JSON file, or null where there is none.
 pub(super) fn parse_config(name: &str, bytes: Option<&[u8]>) -> Result<Value> {
     let Some(bytes) = bytes else { return Ok(Value::Null) };
-    serde_json::from_slice(bytes).map_err(|source| {
-        Error::new(ErrorKind::Tokenizer, format!("cannot read {name}: {source}")).with_source(source)
-    })
+    serde_json::from_slice(bytes)
+        .map_err(|source| Error::new(ErrorKind::Tokenizer, format!("cannot read {name}")).with_source(source))
 }
 
 /// A special token of `tokenizer_config.json`: a string, or an object with its `content`.

@@ -16,8 +16,6 @@ use crate::{Candidate, Error, ErrorKind, Result};
 
 /// The largest `top_k` for which a device's candidates are asked for instead of all logits.
 const MOST_CANDIDATES: usize = 64;
-/// How many tokens are put in order at first when looking for the nucleus of top-p.
-const FIRST_NUCLEUS: usize = 256;
 
 /// How the next token is chosen. The default is a moderate temperature with top-p.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,19 +138,13 @@ impl Sampler {
             return Err(not_finite(token as u32, logits[token]));
         }
         self.penalize(logits);
-        let mut candidates: Vec<Candidate> =
-            (0..).zip(logits.iter()).map(|(token, logit)| Candidate { token, logit: *logit }).collect();
-        let best = candidates.iter().copied().min_by(best_first).ok_or_else(no_candidates)?;
-        let token = if self.settings.temperature == 0.0 {
-            best.token
-        } else {
-            let k = self.settings.top_k;
-            if k > 0 {
-                keep_best(&mut candidates, k);
-            } else if self.settings.top_p < 1.0 {
-                self.keep_nucleus(&mut candidates, best.logit);
+        let best = best_of(logits).ok_or_else(no_candidates)?;
+        let token = match self.settings.temperature {
+            0.0 => best.token,
+            _ => {
+                let candidates = self.filter(logits, best.logit);
+                self.draw(&candidates, best.logit)
             }
-            self.draw(&candidates, best.logit)
         };
         self.remember(token);
         Ok(token)
@@ -201,7 +193,7 @@ impl Sampler {
 
     /// The probability of a logit relative to the best one: 1 for the best.
     fn weight(&self, logit: f32, best: f32) -> f64 {
-        ((f64::from(logit) - f64::from(best)) / f64::from(self.settings.temperature)).exp()
+        f64::from(((logit - best) / self.settings.temperature).exp())
     }
 
     /// How many of these weights, largest first, reach top-p of the total: the fewest, at least one.
@@ -220,24 +212,30 @@ impl Sampler {
             .map_or(weights.len(), |last| last + 1)
     }
 
-    /// Keeps the nucleus of the whole vocabulary, best first, without putting all of it in order.
-    fn keep_nucleus(&self, candidates: &mut Vec<Candidate>, best: f32) {
-        let total: f64 = candidates.iter().map(|candidate| self.weight(candidate.logit, best)).sum();
-        let mut ordered = FIRST_NUCLEUS;
-        loop {
-            let mut head = candidates.clone();
-            keep_best(&mut head, ordered);
-            let weights: Vec<f64> = head.iter().map(|candidate| self.weight(candidate.logit, best)).collect();
-            let kept = self.nucleus(&weights, total);
-            // Not reached within the head: look further, unless the head is everything.
-            let reached = weights[..kept].iter().sum::<f64>() >= f64::from(self.settings.top_p) * total;
-            if reached || head.len() == candidates.len() {
-                head.truncate(kept);
-                *candidates = head;
-                return;
-            }
-            ordered *= 8;
+    /// What top-k or, without it, top-p leaves of the vocabulary, best first; with neither, all of it
+    /// in its own order.
+    fn filter(&self, logits: &[f32], best: f32) -> Vec<Candidate> {
+        let all = (0..).zip(logits).map(|(token, logit)| Candidate { token, logit: *logit });
+        if self.settings.top_k > 0 {
+            let mut candidates = all.collect();
+            keep_best(&mut candidates, self.settings.top_k);
+            return candidates;
         }
+        if self.settings.top_p >= 1.0 {
+            return all.collect();
+        }
+        // Tokens below `floor` together weigh less than what top-p leaves out, so the nucleus is among
+        // the others: only these few are put in order.
+        let weights: Vec<f64> = logits.iter().map(|logit| self.weight(*logit, best)).collect();
+        let total: f64 = weights.iter().sum();
+        let floor = (1.0 - f64::from(self.settings.top_p)) * total / logits.len() as f64;
+        let likely = all.zip(&weights).filter(|(_, weight)| **weight >= floor);
+        let mut candidates: Vec<Candidate> = likely.map(|(candidate, _)| candidate).collect();
+        candidates.sort_unstable_by(best_first);
+        let weights: Vec<f64> =
+            candidates.iter().map(|candidate| self.weight(candidate.logit, best)).collect();
+        candidates.truncate(self.nucleus(&weights, total));
+        candidates
     }
 
     /// Makes recent tokens less likely. Each once, however often it appeared.
@@ -275,6 +273,12 @@ impl Sampler {
 /// The order of candidates: higher logits first, then lower ids. Logits are finite.
 fn best_first(left: &Candidate, right: &Candidate) -> Ordering {
     right.logit.partial_cmp(&left.logit).unwrap_or(Ordering::Equal).then(left.token.cmp(&right.token))
+}
+
+/// The best entry of the logits.
+fn best_of(logits: &[f32]) -> Option<Candidate> {
+    let candidates = (0..).zip(logits).map(|(token, logit)| Candidate { token, logit: *logit });
+    candidates.reduce(|best, candidate| if candidate.logit > best.logit { candidate } else { best })
 }
 
 /// Keeps the `k` best candidates, best first.

@@ -3,8 +3,11 @@
 //! It is rendered as Hugging Face's `apply_chat_template` does it: blocks trimmed, Python's methods
 //! on strings and maps, `raise_exception`, `strftime_now` and `tojson` with Python's spelling. The
 //! program comes from a file, so what it may spend is bounded: steps, recursion, size of the output.
+//! What it builds in variables is not: a hostile template can ask for as much memory as it likes.
 
+mod dialect;
 mod functions;
+mod json;
 #[cfg(test)]
 mod tests;
 
@@ -97,7 +100,7 @@ impl ChatTemplate {
         let Some(source) = source else { return Ok(None) };
         let mut environment = environment();
         environment
-            .add_template_owned("chat_template", without_generation_marks(&source))
+            .add_template_owned("chat_template", dialect::translate(&source))
             .map_err(|error| explain(&error))?;
         let token = |name| Some((name, special_token(&config, name)?));
         Ok(Some(Self { environment, tokens: TOKEN_NAMES.into_iter().filter_map(token).collect() }))
@@ -151,7 +154,7 @@ fn environment() -> Environment<'static> {
     environment.set_fuel(Some(MOST_STEPS));
     environment.set_recursion_limit(DEEPEST_CALL);
     environment.add_function("raise_exception", functions::raise_exception);
-    environment.add_filter("tojson", functions::tojson);
+    environment.add_filter("tojson", json::tojson);
     environment
 }
 
@@ -163,33 +166,6 @@ fn configured_template(value: &Json) -> Option<String> {
         None => value,
     };
     template.as_str().map(str::to_owned)
-}
-
-/// Replaces `{% generation %}`, which marks the model's words for training and which only Hugging
-/// Face's own Jinja knows, by a condition that always holds.
-fn without_generation_marks(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(at) = rest.find("{%") {
-        let (before, tag) = rest.split_at(at);
-        out.push_str(before);
-        let inside = tag[2..].trim_start_matches(['-', '+']);
-        let open = tag.len() - inside.len();
-        let word = inside.trim_start();
-        let length =
-            word.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(word.len());
-        let plain = word[length..].trim_start().trim_start_matches(['-', '+']).starts_with("%}");
-        let replacement = match &word[..length] {
-            "generation" if plain => "if true",
-            "endgeneration" if plain => "endif",
-            other => other,
-        };
-        out.push_str(&tag[..open]);
-        out.push_str(&inside[..inside.len() - word.len()]);
-        out.push_str(replacement);
-        rest = &word[length..];
-    }
-    out + rest
 }
 
 /// An error of the template engine in our words.

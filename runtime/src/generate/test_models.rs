@@ -1,0 +1,90 @@
+//! Models for the tests: a tiny random one with a tokenizer inside, and the real one of `../shared`.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::{fs, path::Path, sync::Arc};
+
+use sefp::Reconstruction;
+use serde_json::{Value, json};
+
+use crate::{
+    Architecture, Checkpoint, Model, TextFiles, Tokenizer,
+    checkpoint::{Blob, Manifest, write_checkpoint},
+    cpu::FullWeights,
+    pack::{HuggingFaceFolder, RandomWeights},
+    text::test_files,
+};
+
+/// Positions of the tiny model.
+pub(crate) const CONTEXT: usize = 400;
+
+/// Every message between special tokens; two questions in a row are refused.
+pub(crate) const TEMPLATE: &str = "{% for m in messages %}\
+{% if not loop.first and m.role == loop.previtem.role %}{{ raise_exception('twice ' ~ m.role) }}{% endif %}\
+<s>{{ m.role }}: {{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}<s>assistant: {% endif %}";
+
+/// A random model of which every token is a byte, a letter or a short word. `eos` ends its answers.
+pub(crate) fn tiny(template: Option<&str>, eos: &[u32]) -> Model {
+    let mut config = json!({ "bos_token": "<s>" });
+    if let Some(template) = template {
+        config["chat_template"] = template.into();
+    }
+    let blobs = [
+        ("tokenizer.json", test_files::byte_fallback_json()),
+        ("tokenizer_config.json", config),
+        ("generation_config.json", json!({ "eos_token_id": eos })),
+    ];
+    let architecture = Architecture {
+        vocab_size: 360,
+        hidden_size: 64,
+        intermediate_size: 96,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 16,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        rope_scaling: None,
+        context_length: CONTEXT,
+        tied_head: false,
+    };
+    model(&architecture, &blobs, &test_files::byte_fallback().fingerprint().unwrap())
+}
+
+/// Writes and opens a random model; its file is open, so the name may go.
+pub(crate) fn model(architecture: &Architecture, blobs: &[(&str, Value)], fingerprint: &str) -> Model {
+    let blob = |(name, json): &(&str, Value)| Blob {
+        name: (*name).to_owned(),
+        bytes: json.to_string().into_bytes(),
+    };
+    let manifest = Manifest {
+        architecture: architecture.clone(),
+        reconstruction: Reconstruction::Midpoint,
+        blobs: blobs.iter().map(blob).collect(),
+        tokenizer_fingerprint: fingerprint.to_owned(),
+        provenance: "random weights".to_owned(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.sefp.safetensors");
+    write_checkpoint(&path, &manifest, &mut RandomWeights::new(architecture, 7), &mut |_| Ok(())).unwrap();
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    Model::on_cpu(Arc::new(checkpoint), None)
+}
+
+/// stories260K in full precision, its tokenizer, and what PyTorch says about it.
+pub(crate) fn stories() -> Option<(Model, Tokenizer, Value)> {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    if !shared.is_dir() {
+        println!("skipped: ../shared is not here");
+        return None;
+    }
+    let folder = shared.join("models/stories260K");
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    let (json, config) = (read("tokenizer.json"), read("tokenizer_config.json"));
+    let files = TextFiles { tokenizer: &json, tokenizer_config: Some(&config), ..TextFiles::default() };
+    let mut source = HuggingFaceFolder::open(&folder).unwrap();
+    let architecture = source.architecture().clone();
+    let model = Model::full_precision(&architecture, FullWeights::load(&architecture, &mut source).unwrap());
+    let reference = fs::read(shared.join("reference/stories260K.json")).unwrap();
+    Some((model, Tokenizer::new(&files).unwrap(), serde_json::from_slice(&reference).unwrap()))
+}
