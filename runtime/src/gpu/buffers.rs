@@ -53,13 +53,14 @@ impl Buffers {
     }
 
     /// Makes room for this many candidates in both lists. Tells whether anything changed.
-    pub(super) fn grow_candidates(&mut self, context: &GpuContext, candidates: usize) -> bool {
-        let bytes = candidates as u64 * 8;
+    pub(super) fn grow_candidates(&mut self, context: &GpuContext, candidates: usize) -> Result<bool> {
+        let bytes = (candidates as u64 * 8).next_power_of_two();
         if self.candidates[0].size() >= bytes {
-            return false;
+            return Ok(false);
         }
-        self.candidates = [(); 2].map(|()| storage_buffer(context, "candidates", bytes.next_power_of_two()));
-        true
+        let larger = || Ok([(); 2].map(|()| storage_buffer(context, "candidates", bytes)));
+        self.candidates = context.guard("growing the list of candidates", larger)?;
+        Ok(true)
     }
 
     /// The storage buffers that a dispatch is bound to, in the order of its shader.

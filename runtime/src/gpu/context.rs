@@ -67,6 +67,8 @@ impl GpuContext {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("otaro"),
             required_limits: limits.clone(),
+            // Blocks set aside for later would be memory that the app does not have.
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
@@ -161,7 +163,11 @@ fn captured<T>(device: &wgpu::Device, work: impl FnOnce() -> T) -> std::result::
 
 /// All adapters, the best kind first.
 fn enumerate() -> Vec<wgpu::Adapter> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    // No flags: debug builds are for chatting too, and validation layers would slow them down.
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        flags: wgpu::InstanceFlags::empty(),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
     let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
     adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
         wgpu::DeviceType::DiscreteGpu => 0,

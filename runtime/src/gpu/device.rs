@@ -81,10 +81,10 @@ impl GpuDevice {
             self.bind_groups.clear();
         }
         self.buffers.weights.ensure(batch.precision)?;
+        for slot in Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits) {
+            self.grow_slot(slot, rows)?;
+        }
         context.guard("starting a pass", || {
-            for slot in Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits) {
-                self.grow_slot(slot, rows);
-            }
             let table = self.rope.table(batch.position, rows);
             context.queue.write_buffer(&self.buffers.tokens, 0, cast_slice(batch.tokens));
             context.queue.write_buffer(&self.buffers.rope_table, 0, cast_slice(&table));
@@ -114,11 +114,12 @@ impl GpuDevice {
     }
 
     /// Makes room in a slot.
-    pub(super) fn grow_slot(&mut self, slot: Slot, rows: usize) {
+    pub(super) fn grow_slot(&mut self, slot: Slot, rows: usize) -> Result<()> {
         let limit = if slot == Slot::Logits { self.limits.logits_rows } else { self.limits.batch };
-        if self.buffers.slots.grow(&self.context, slot, rows, limit) {
+        if self.buffers.slots.grow(&self.context, slot, rows, limit)? {
             self.bind_groups.clear();
         }
+        Ok(())
     }
 
     /// The pass being recorded.
@@ -166,13 +167,22 @@ impl GpuDevice {
         };
         let pass = self.pass.take().ok_or_else(no_pass)?;
         let context = Arc::clone(&self.context);
-        context.guard("running a pass", || {
+        let result = context.guard("running a pass", || {
             self.submit(&pass, source.as_ref())?;
             let Some(source) = source else {
                 return Ok(Output::Nothing);
             };
+            if source.bytes == 0 {
+                return Ok(Output::Rows(Vec::new()));
+            }
             Ok(source.content.output(&self.readback.words(&context, source.bytes)?))
-        })
+        });
+        if result.is_err() {
+            // Something may have been made that does not work: make it again.
+            self.bind_groups = context.guard("making buffers", || Ok(BindGroups::new(&context)))?;
+            self.readback = ReadbackBuffer::default();
+        }
+        result
     }
 
     fn submit(&mut self, pass: &Pass, source: Option<&Source>) -> Result<()> {
@@ -184,7 +194,7 @@ impl GpuDevice {
         let context = &self.context;
         let mut encoder = context.device.create_command_encoder(&Default::default());
         self.bind_groups.encode(context, &mut encoder, &pass.dispatches, &|name| self.buffers.of(name))?;
-        if let Some(source) = source {
+        if let Some(source) = source.filter(|source| source.bytes > 0) {
             self.readback.copy(context, &mut encoder, source);
         }
         context.queue.submit([encoder.finish()]);
@@ -207,10 +217,11 @@ impl GpuDevice {
     }
 
     /// Makes room for candidates.
-    pub(super) fn grow_candidates(&mut self, candidates: usize) {
-        if self.buffers.grow_candidates(&self.context, candidates) {
+    pub(super) fn grow_candidates(&mut self, candidates: usize) -> Result<()> {
+        if self.buffers.grow_candidates(&self.context, candidates)? {
             self.bind_groups.clear();
         }
+        Ok(())
     }
 }
 

@@ -69,7 +69,7 @@ impl Device for GpuDevice {
         if tokens == 0 {
             return Ok(());
         }
-        self.grow_slot(output, tokens);
+        self.grow_slot(output, tokens)?;
         let chunks = self.buffers.weights.chunks(weight)?.to_vec();
         let (_, input_stride) = self.shape(input);
         let (_, output_stride) = self.shape(output);
@@ -198,7 +198,7 @@ impl GpuDevice {
             let content = Content::Logits { width: vocab, k };
             return Ok(Source { buffer, offset: 0, bytes: (stride * 4) as u64, content });
         }
-        self.grow_candidates(vocab.div_ceil(TOP_K_BLOCK) * k);
+        self.grow_candidates(vocab.div_ceil(TOP_K_BLOCK) * k)?;
         let (mut count, mut stage) = (vocab, 0);
         loop {
             let groups = count.div_ceil(TOP_K_BLOCK);

@@ -1,9 +1,12 @@
 //! What comes back from the GPU: a buffer that the CPU can map, kept from pass to pass.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{sync::mpsc, time::Duration};
 
 use super::context::GpuContext;
 use crate::{Candidate, Output, Result};
+
+/// How long a finished device may take to tell that it has finished.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// What to bring back from a pass, and how to read it.
 #[derive(Debug)]
@@ -81,17 +84,17 @@ impl ReadbackBuffer {
     pub(super) fn words(&mut self, context: &GpuContext, bytes: u64) -> Result<Vec<u32>> {
         let doing = "reading back";
         let buffer = self.0.take().ok_or_else(|| context.error(doing, "nothing was copied"))?;
-        let outcome = Arc::new(Mutex::new(None));
-        let slot = Arc::clone(&outcome);
+        let (sender, receiver) = mpsc::channel();
         buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            // Nobody listens any more after an error: that is no reason to fail here.
+            let _ = sender.send(result);
         });
         context.wait(doing)?;
-        let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match outcome {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(context.error(doing, &error.to_string())),
-            None => return Err(context.error(doing, "the device did not answer")),
+        // The answer may be in the hands of another thread that was waiting for the device too.
+        match receiver.recv_timeout(ANSWER) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(context.error(doing, &error.to_string())),
+            Err(_) => return Err(context.error(doing, "the device did not answer")),
         }
         let view = buffer
             .slice(..bytes)

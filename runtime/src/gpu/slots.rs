@@ -75,14 +75,22 @@ impl Slots {
     }
 
     /// Makes room for some rows, at most `limit`; what was there is lost. Tells whether anything changed.
-    pub(super) fn grow(&mut self, context: &GpuContext, slot: Slot, rows: usize, limit: usize) -> bool {
+    pub(super) fn grow(
+        &mut self,
+        context: &GpuContext,
+        slot: Slot,
+        rows: usize,
+        limit: usize,
+    ) -> Result<bool> {
         let at = &mut self.0[slot as usize];
         if rows <= at.rows {
-            return false;
+            return Ok(false);
         }
-        at.rows = rows.next_power_of_two().min(limit);
-        at.buffer = slot_buffer(context, slot, at.rows, at.stride);
-        true
+        let rows = rows.next_power_of_two().min(limit);
+        let larger = || Ok(slot_buffer(context, slot, rows, at.stride));
+        at.buffer = context.guard("growing activations", larger)?;
+        at.rows = rows;
+        Ok(true)
     }
 }
 

@@ -142,19 +142,22 @@ impl Weights {
         if ready(&resident) {
             return Ok(());
         }
-        resident.generation += 1;
-        self.context.guard("uploading weights", || {
+        // What is there already stays as it is unless everything goes well.
+        let complete = self.context.guard("uploading weights", || {
             let mut uploader = Uploader::new(&self.context);
+            let mut complete = HashMap::new();
             for matrix in WeightMatrix::all(self.checkpoint.architecture()) {
                 for (index, chunk) in self.chunks(matrix)?.iter().enumerate() {
-                    let planes = resident.planes.remove(&(matrix, index));
+                    let planes = resident.planes.get(&(matrix, index)).cloned();
                     let planes = self.upload(&mut uploader, matrix, chunk, planes, precision)?;
-                    resident.planes.insert((matrix, index), planes);
+                    complete.insert((matrix, index), planes);
                 }
             }
-            uploader.flush()
+            uploader.flush()?;
+            Ok(complete)
         })?;
-        resident.precision = Some(precision);
+        *resident =
+            Resident { planes: complete, precision: Some(precision), generation: resident.generation + 1 };
         Ok(())
     }
 

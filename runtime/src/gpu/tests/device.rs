@@ -11,7 +11,7 @@ impl GpuDevice {
     /// Overwrites the first rows of a slot, padding with zeros.
     pub(super) fn write_slot(&mut self, slot: Slot, values: &[f32]) {
         let width = self.architecture.width(slot);
-        self.grow_slot(slot, values.len() / width);
+        self.grow_slot(slot, values.len() / width).expect("room");
         let at = self.buffers.slots.get(slot);
         let mut padded = vec![0.0; values.len() / width * at.stride];
         for (to, from) in padded.chunks_mut(at.stride).zip(values.chunks(width)) {
@@ -112,9 +112,13 @@ fn a_prefix_without_the_planes_says_so_and_still_works() {
     let mut device = backend.device().expect("a device");
     let error = device.begin(batch(&[1], 0, Precision::E5M7)).expect_err("planes are missing");
     assert_eq!(error.kind(), ErrorKind::MissingPlanes, "{error}");
-    device.begin(batch(&[1], 0, Precision::E5M4)).expect("the planes that are there");
-    device.embed().expect("embed");
-    read(device.as_mut(), Slot::Hidden, 1);
+    // Before and after other planes were looked for in vain.
+    for _ in 0..2 {
+        device.begin(batch(&[1], 0, Precision::E5M4)).expect("the planes that are there");
+        device.embed().expect("embed");
+        assert!(read(device.as_mut(), Slot::Hidden, 1).iter().any(|&value| value != 0.0));
+        device.begin(batch(&[1], 0, Precision::E5M5)).expect_err("planes are missing");
+    }
 }
 
 #[test]
@@ -195,4 +199,35 @@ fn a_lost_device_is_an_error_value_for_good() {
         assert_eq!(error.kind(), ErrorKind::Device, "{error}");
         assert!(error.to_string().contains("lost"), "{error}");
     }
+}
+
+#[test]
+fn sessions_run_on_many_threads() {
+    let architecture = ragged();
+    let model = TestModel::random(&architecture);
+    let backend = model.backend(Reconstruction::Midpoint);
+    let logits = |precision| {
+        let mut device = backend.device().expect("a device");
+        device.begin(batch(&[3, 5], 0, precision)).expect("a pass");
+        device.embed().expect("embed");
+        device.rms_norm(Norm::Final).expect("norm");
+        device.matmul(WeightMatrix::Head, Slot::Normed, 0..2, Slot::Logits).expect("matmul");
+        read(device.as_mut(), Slot::Logits, 2)
+    };
+    // Planes come and go under the passes of other threads.
+    let alone = Precision::ALL.map(logits);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (alone, logits, backend) = (&alone, &logits, &backend);
+            scope.spawn(move || {
+                for round in 0..12 {
+                    let precision = (thread + round) % 6;
+                    assert_eq!(logits(Precision::ALL[precision]), alone[precision], "thread {thread}");
+                    if thread == 0 {
+                        backend.trim(Precision::E5M5);
+                    }
+                }
+            });
+        }
+    });
 }

@@ -144,7 +144,7 @@ fn rows_of_a_product_are_those_asked_for() {
     let mut device = model.device();
     let tokens = tokens(&architecture, 9);
     let values = random_values(3, 9 * architecture.hidden_size);
-    for rows in [8..9, 3..5, 2..9] {
+    for rows in [8..9, 3..5, 2..9, 4..4] {
         device.begin(batch(&tokens, 0, Precision::E5M6)).expect("a pass");
         device.write_slot(Slot::Normed, &values);
         device.matmul(WeightMatrix::Head, Slot::Normed, rows.clone(), Slot::Logits).expect("matmul");

@@ -83,7 +83,7 @@ pub(super) fn ragged() -> Architecture {
         vocab_size: 1037,
         hidden_size: 172,
         intermediate_size: 333,
-        layers: 3,
+        layers: 5,
         heads: 6,
         kv_heads: 2,
         head_dim: 10,
