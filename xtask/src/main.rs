@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 /// Chores of the otaro repository.
 #[derive(Parser)]
-#[command(name = "cargo xtask")]
+#[command(name = "xtask", bin_name = "cargo xtask")]
 struct Arguments {
     #[command(subcommand)]
     chore: Chore,

@@ -8,7 +8,7 @@ use super::{
     pass::Bindings,
     slots::{SlotLimits, Slots},
     upload::storage_buffer,
-    weights::{ChunkPlanes, Resident, Weights},
+    weights::{Resident, Weights},
 };
 use crate::{Architecture, Result, Slot, WeightMatrix};
 
@@ -16,6 +16,8 @@ use crate::{Architecture, Result, Slot, WeightMatrix};
 #[derive(Debug)]
 pub(super) struct Buffers {
     pub(super) weights: Arc<Weights>,
+    /// The planes of the pass.
+    pub(super) resident: Arc<Resident>,
     pub(super) slots: Slots,
     pub(super) kv: KvCache,
     /// Token ids of the batch.
@@ -38,6 +40,7 @@ impl Buffers {
         let table_bytes = limits.batch * architecture.head_dim / 2 * size_of::<[f32; 2]>();
         Self {
             weights: Arc::clone(weights),
+            resident: Arc::default(),
             slots: Slots::new(architecture, context),
             kv: KvCache::new(architecture),
             tokens: storage_buffer(context, "tokens", limits.batch as u64 * 4),
@@ -64,11 +67,11 @@ impl Buffers {
     }
 
     /// The storage buffers that a dispatch is bound to, in the order of its shader.
-    pub(super) fn of(&self, bindings: Bindings, resident: &Resident) -> Result<Vec<wgpu::Buffer>> {
+    pub(super) fn of(&self, bindings: Bindings) -> Result<Vec<wgpu::Buffer>> {
         let slot = |slot| self.slots.get(slot).buffer.clone();
         Ok(match bindings {
             Bindings::Embed { chunk } => {
-                let mut buffers = self.planes(resident.planes(WeightMatrix::Embedding, chunk)?);
+                let mut buffers = self.planes(WeightMatrix::Embedding, chunk)?;
                 buffers.extend([self.tokens.clone(), slot(Slot::Hidden)]);
                 buffers
             }
@@ -76,7 +79,7 @@ impl Buffers {
                 vec![slot(Slot::Hidden), self.weights.norm(norm)?.clone(), slot(Slot::Normed)]
             }
             Bindings::Matmul { matrix, chunk, input, output } => {
-                let mut buffers = self.planes(resident.planes(matrix, chunk)?);
+                let mut buffers = self.planes(matrix, chunk)?;
                 buffers.extend([slot(input), slot(output)]);
                 buffers
             }
@@ -99,8 +102,9 @@ impl Buffers {
     }
 
     /// The six buffers of a chunk.
-    fn planes(&self, planes: &ChunkPlanes) -> Vec<wgpu::Buffer> {
+    fn planes(&self, matrix: WeightMatrix, chunk: usize) -> Result<Vec<wgpu::Buffer>> {
+        let planes = self.resident.planes(matrix, chunk)?;
         let bits = planes.bits.iter().map(|plane| plane.as_ref().unwrap_or(&self.no_plane));
-        [&planes.base].into_iter().chain(bits).cloned().collect()
+        Ok([&planes.base].into_iter().chain(bits).cloned().collect())
     }
 }

@@ -14,7 +14,7 @@ use super::{
     pipelines::Kernel,
     readback::{Content, ReadbackBuffer, Source},
     slots::SlotLimits,
-    weights::{Chunk, Resident, Weights},
+    weights::{Chunk, Weights},
 };
 use crate::{Architecture, Batch, Error, ErrorKind, Output, Readback, Result, Slot, rope::Rope};
 
@@ -31,8 +31,6 @@ pub(super) struct GpuDevice {
     reconstruction: Reconstruction,
     rope: Rope,
     bind_groups: BindGroups,
-    /// Generation of the weights when the bind groups were made.
-    generation: u64,
     readback: ReadbackBuffer,
     pass: Option<Pass>,
 }
@@ -43,8 +41,6 @@ pub(super) struct Pass {
     pub(super) tokens: Vec<u32>,
     pub(super) position: usize,
     precision: Precision,
-    /// The weights as they were when the pass began.
-    resident: Arc<Resident>,
     dispatches: Vec<Dispatch>,
 }
 
@@ -62,7 +58,6 @@ impl GpuDevice {
                 buffers: Buffers::new(context, weights, &architecture, limits),
                 rope: Rope::new(&architecture),
                 bind_groups: BindGroups::new(context),
-                generation: 0,
                 readback: ReadbackBuffer::default(),
                 pass: None,
                 context: Arc::clone(context),
@@ -83,6 +78,10 @@ impl GpuDevice {
             self.bind_groups.clear();
         }
         let resident = self.buffers.weights.ensure(batch.precision)?;
+        if !Arc::ptr_eq(&resident, &self.buffers.resident) {
+            self.buffers.resident = resident;
+            self.bind_groups.clear();
+        }
         for slot in Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits) {
             self.grow_slot(slot, rows)?;
         }
@@ -96,7 +95,6 @@ impl GpuDevice {
             tokens: batch.tokens.to_vec(),
             position: batch.position,
             precision: batch.precision,
-            resident,
             dispatches: Vec::new(),
         });
         Ok(())
@@ -189,14 +187,9 @@ impl GpuDevice {
     }
 
     fn submit(&mut self, pass: &Pass, source: Option<&Source>) -> Result<()> {
-        if pass.resident.generation != self.generation {
-            self.generation = pass.resident.generation;
-            self.bind_groups.clear();
-        }
         let context = &self.context;
         let mut encoder = context.device.create_command_encoder(&Default::default());
-        let find = |name| self.buffers.of(name, &pass.resident);
-        self.bind_groups.encode(context, &mut encoder, &pass.dispatches, &find)?;
+        self.bind_groups.encode(context, &mut encoder, &pass.dispatches, &|name| self.buffers.of(name))?;
         if let Some(source) = source.filter(|source| source.bytes > 0) {
             self.readback.copy(context, &mut encoder, source);
         }
