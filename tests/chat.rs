@@ -1,0 +1,240 @@
+//! The `chat` example as a user runs it: one-shot, interactive, interrupted, with files that are
+//! incomplete or wrong.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use otaro::{Architecture, Checkpoint, Precision, Reconstruction, checkpoint::Section, pack::pack_folder};
+use otaro_tests::{
+    huggingface::{self, Form},
+    temporary_folder, tiny,
+};
+use tempfile::TempDir;
+
+/// The example, which `cargo test` builds beside the tests.
+fn chat() -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().unwrap().parent().unwrap().join("examples").join("chat");
+    assert!(program.exists(), "{} is missing: cargo build --example chat", program.display());
+    Command::new(program)
+}
+
+fn run(arguments: &[&str], folder: &Path) -> Output {
+    chat().args(arguments).env("XDG_CACHE_HOME", folder).current_dir(folder).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The answer of a call that succeeds.
+fn answer(arguments: &[&str], folder: &Path) -> String {
+    let output = run(arguments, folder);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn model_folder() -> TempDir {
+    folder_of(&tiny::irregular())
+}
+
+fn folder_of(architecture: &Architecture) -> TempDir {
+    let folder = temporary_folder();
+    huggingface::write(folder.path(), architecture, 41, &Form::default());
+    folder
+}
+
+fn packed(folder: &Path) -> PathBuf {
+    let path = folder.join("tiny.sefp.safetensors");
+    pack_folder(folder, &path, Reconstruction::Midpoint, &mut |_| Ok(())).unwrap();
+    path
+}
+
+#[test]
+fn a_folder_is_packed_once_and_answers_the_same_on_both_devices() {
+    let folder = model_folder();
+    let model = folder.path().to_str().unwrap();
+    let ask = |device: &str, bits: &str| {
+        // Drawn, not greedy: a random model repeats its best token at every precision.
+        let fixed = ["--prompt", "w1 w2 w3", "--max-tokens", "12", "--temperature", "1", "--seed", "5"];
+        answer(
+            &[&["--model", model, "--device", device, "--bits", bits], fixed.as_slice()].concat(),
+            folder.path(),
+        )
+    };
+    let first = ask("cpu", "6");
+    assert!(!first.trim().is_empty());
+    let cache = fs::read_dir(folder.path().join("otaro")).unwrap().map(|entry| entry.unwrap().path());
+    let cached: Vec<_> = cache.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
+    assert_eq!(cached.len(), 1, "{cached:?}");
+    let written = fs::metadata(&cached[0]).unwrap().modified().unwrap();
+    assert_eq!(ask("cpu", "6"), first);
+    assert_eq!(fs::metadata(&cached[0]).unwrap().modified().unwrap(), written, "packed again");
+    assert_eq!(ask("gpu", "6"), first, "text of the GPU");
+    assert_ne!(ask("cpu", "3"), first, "random weights answer otherwise at another precision");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_answer() {
+    let folder = model_folder();
+    let model = folder.path().to_str().unwrap();
+    let ask = |seed: &str| {
+        let fixed = [
+            "--prompt",
+            "w1",
+            "--max-tokens",
+            "20",
+            "--temperature",
+            "1",
+            "--top-k",
+            "40",
+            "--device",
+            "cpu",
+        ];
+        answer(&[&["--model", model, "--seed", seed], fixed.as_slice()].concat(), folder.path())
+    };
+    assert_eq!(ask("7"), ask("7"));
+    assert_ne!(ask("7"), ask("8"));
+}
+
+#[test]
+fn a_prefix_chats_at_what_it_holds_and_says_what_is_missing() {
+    let folder = model_folder();
+    let path = packed(folder.path());
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let base_end = checkpoint.data_start() + checkpoint.sections()[Section::Base as usize].end;
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.truncate(base_end as usize);
+    let prefix = folder.path().join("prefix.sefp.safetensors");
+    fs::write(&prefix, &bytes).unwrap();
+    assert_eq!(Checkpoint::open(&prefix).unwrap().available().unwrap(), Precision::E5M3);
+
+    let arguments = |bits| {
+        ["--model", prefix.to_str().unwrap(), "--prompt", "w1 w2", "--max-tokens", "5", "--bits", bits]
+    };
+    assert!(!answer(&arguments("3"), folder.path()).trim().is_empty());
+    let refused = run(&arguments("4"), folder.path());
+    let message = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{message}");
+    assert!(message.contains("E5M4 needs") && message.contains("missing bit4"), "{message}");
+}
+
+#[test]
+fn without_a_model_it_says_what_to_type() {
+    let folder = temporary_folder();
+    // Where the project ships a default model, there is one to be found even from elsewhere.
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let ships_a_model = fs::read_dir(shipped).is_ok_and(|mut entries| {
+        entries.any(|entry| {
+            entry.is_ok_and(|entry| entry.path().to_string_lossy().ends_with(".sefp.safetensors"))
+        })
+    });
+    assert!(!ships_a_model, "a model ships now: test that it answers instead");
+    let output = run(&["--bits", "6"], folder.path());
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("cargo run --example chat -- --bits 6 --model PATH"), "{message}");
+}
+
+#[test]
+fn what_cannot_work_is_said_in_a_line() {
+    let folder = model_folder();
+    let garbage = folder.path().join("garbage.sefp.safetensors");
+    fs::write(&garbage, b"garbage".repeat(1000)).unwrap();
+    let model = packed(folder.path());
+    let (garbage, model) = (garbage.to_str().unwrap(), model.to_str().unwrap());
+    let cases: [(&[&str], &str); 7] = [
+        (&["--model", "/nowhere"], "/nowhere"),
+        (&["--model", garbage, "--prompt", "w1"], "not a packed SEFP model"),
+        (&["--model", model, "--prompt", "w1", "--bits", "9"], "3 to 8"),
+        (&["--model", model, "--prompt", "w1", "--device", "abacus"], "auto, cpu or gpu"),
+        (&["--model", model, "--prompt", "w1", "--temperature", "-1"], "temperature"),
+        (&["--model", model, "--prompt", "w1", "--top-p", "1.5"], "top_p"),
+        (&["--model", model, "--prompt", &"w1 ".repeat(400)], "context"),
+    ];
+    for (arguments, part) in cases {
+        let output = run(arguments, folder.path());
+        let message = text(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(message.contains(part) && !message.contains("panicked"), "{part}: {message}");
+    }
+}
+
+/// An interactive session, its standard output read line by line.
+struct Conversation {
+    child: Child,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Conversation {
+    fn start(model: &str, folder: &Path, more: &[&str]) -> Self {
+        let mut child = chat()
+            .args(["--model", model, "--device", "cpu"])
+            .args(more)
+            .env("XDG_CACHE_HOME", folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out }
+    }
+
+    fn type_line(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "{line}").unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// Ends the input and waits; the rest of the output.
+    fn finish(mut self) -> String {
+        drop(self.child.stdin.take());
+        let mut rest = Vec::new();
+        std::io::Read::read_to_end(&mut self.out, &mut rest).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        text(&rest)
+    }
+}
+
+#[test]
+fn commands_are_obeyed_between_answers() {
+    let folder = model_folder();
+    let model = packed(folder.path());
+    let mut conversation =
+        Conversation::start(model.to_str().unwrap(), folder.path(), &["--max-tokens", "4", "--seed", "1"]);
+    for line in
+        ["w1 w2", "/bits 3", "w3", "/stats", "/bits 11", "/nonsense", "/reset", "/help", "w4", "/quit", "w5"]
+    {
+        conversation.type_line(line);
+    }
+    let all = conversation.finish();
+    assert!(!all.contains("panicked"), "{all}");
+}
+
+/// Ctrl-C during an answer ends the answer; the program goes on.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_the_answer_and_not_the_program() {
+    let folder = model_folder();
+    let model = packed(folder.path());
+    // Long enough to be interrupted: the context holds 300 tokens, and each takes the debug of a pass.
+    let mut conversation =
+        Conversation::start(model.to_str().unwrap(), folder.path(), &["--temperature", "1"]);
+    conversation.type_line("w1 w2 w3");
+    // The first piece of the answer has arrived: it is under way.
+    let first = conversation.out.fill_buf().unwrap().len();
+    assert!(first > 0);
+    let pid = conversation.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let interrupted = Instant::now();
+    conversation.type_line("/quit");
+    conversation.finish();
+    assert!(interrupted.elapsed() < Duration::from_secs(20));
+}
