@@ -51,7 +51,7 @@ impl GpuBackend {
     /// [`MissingPlanes`](crate::ErrorKind::MissingPlanes), [`Device`](crate::ErrorKind::Device),
     /// [`Io`](crate::ErrorKind::Io).
     pub fn prepare(&self, precision: Precision) -> Result<()> {
-        self.weights.ensure(precision)
+        self.weights.ensure(precision).map(|_| ())
     }
 
     /// Gives back the memory of the planes above a precision. They are uploaded again when needed.

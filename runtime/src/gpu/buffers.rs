@@ -8,7 +8,7 @@ use super::{
     pass::Bindings,
     slots::{SlotLimits, Slots},
     upload::storage_buffer,
-    weights::Weights,
+    weights::{Resident, Weights},
 };
 use crate::{Architecture, Result, Slot, WeightMatrix};
 
@@ -16,6 +16,8 @@ use crate::{Architecture, Result, Slot, WeightMatrix};
 #[derive(Debug)]
 pub(super) struct Buffers {
     pub(super) weights: Arc<Weights>,
+    /// The planes of the pass.
+    pub(super) resident: Arc<Resident>,
     pub(super) slots: Slots,
     pub(super) kv: KvCache,
     /// Token ids of the batch.
@@ -38,6 +40,7 @@ impl Buffers {
         let table_bytes = limits.batch * architecture.head_dim / 2 * size_of::<[f32; 2]>();
         Self {
             weights: Arc::clone(weights),
+            resident: Arc::default(),
             slots: Slots::new(architecture, context),
             kv: KvCache::new(architecture),
             tokens: storage_buffer(context, "tokens", limits.batch as u64 * 4),
@@ -100,8 +103,8 @@ impl Buffers {
 
     /// The six buffers of a chunk.
     fn planes(&self, matrix: WeightMatrix, chunk: usize) -> Result<Vec<wgpu::Buffer>> {
-        let planes = self.weights.planes(matrix, chunk)?;
-        let bits = planes.bits.into_iter().map(|plane| plane.unwrap_or_else(|| self.no_plane.clone()));
-        Ok([planes.base].into_iter().chain(bits).collect())
+        let planes = self.resident.planes(matrix, chunk)?;
+        let bits = planes.bits.iter().map(|plane| plane.as_ref().unwrap_or(&self.no_plane));
+        Ok([&planes.base].into_iter().chain(bits).cloned().collect())
     }
 }

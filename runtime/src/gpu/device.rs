@@ -31,8 +31,6 @@ pub(super) struct GpuDevice {
     reconstruction: Reconstruction,
     rope: Rope,
     bind_groups: BindGroups,
-    /// Generation of the weights when the bind groups were made.
-    generation: u64,
     readback: ReadbackBuffer,
     pass: Option<Pass>,
 }
@@ -60,7 +58,6 @@ impl GpuDevice {
                 buffers: Buffers::new(context, weights, &architecture, limits),
                 rope: Rope::new(&architecture),
                 bind_groups: BindGroups::new(context),
-                generation: weights.generation(),
                 readback: ReadbackBuffer::default(),
                 pass: None,
                 context: Arc::clone(context),
@@ -80,7 +77,11 @@ impl GpuDevice {
         if self.buffers.kv.grow(&context, positions)? {
             self.bind_groups.clear();
         }
-        self.buffers.weights.ensure(batch.precision)?;
+        let resident = self.buffers.weights.ensure(batch.precision)?;
+        if !Arc::ptr_eq(&resident, &self.buffers.resident) {
+            self.buffers.resident = resident;
+            self.bind_groups.clear();
+        }
         for slot in Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits) {
             self.grow_slot(slot, rows)?;
         }
@@ -186,11 +187,6 @@ impl GpuDevice {
     }
 
     fn submit(&mut self, pass: &Pass, source: Option<&Source>) -> Result<()> {
-        let generation = self.buffers.weights.generation();
-        if generation != self.generation {
-            self.generation = generation;
-            self.bind_groups.clear();
-        }
         let context = &self.context;
         let mut encoder = context.device.create_command_encoder(&Default::default());
         self.bind_groups.encode(context, &mut encoder, &pass.dispatches, &|name| self.buffers.of(name))?;

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytemuck::cast_slice;
@@ -55,14 +55,21 @@ pub(super) struct ChunkPlanes {
     pub(super) bits: [Option<wgpu::Buffer>; BIT_PLANES],
 }
 
-/// The planes that are on the GPU now.
+/// The planes that are on the GPU at some moment. Never changed, only replaced: a session keeps the
+/// one it started its pass with, whatever others upload or trim meanwhile.
 #[derive(Debug, Default)]
-struct Resident {
+pub(super) struct Resident {
     planes: HashMap<(WeightMatrix, usize), ChunkPlanes>,
     /// The precision whose planes are all here.
     precision: Option<Precision>,
-    /// Counts changes: bind groups of an older generation are stale.
-    generation: u64,
+}
+
+impl Resident {
+    /// The planes of a chunk.
+    pub(super) fn planes(&self, matrix: WeightMatrix, chunk: usize) -> Result<&ChunkPlanes> {
+        let missing = || Error::new(ErrorKind::Device, format!("{matrix} was not uploaded before a pass"));
+        self.planes.get(&(matrix, chunk)).ok_or_else(missing)
+    }
 }
 
 /// All weights of a model on one context.
@@ -72,7 +79,7 @@ pub(super) struct Weights {
     checkpoint: Arc<Checkpoint>,
     chunks: HashMap<WeightMatrix, Vec<Chunk>>,
     norms: HashMap<Norm, wgpu::Buffer>,
-    resident: RwLock<Resident>,
+    resident: Mutex<Arc<Resident>>,
 }
 
 impl Weights {
@@ -94,7 +101,7 @@ impl Weights {
             uploader.flush()?;
             Ok(norms)
         })?;
-        Ok(Self { context: Arc::clone(context), checkpoint, chunks, norms, resident: RwLock::default() })
+        Ok(Self { context: Arc::clone(context), checkpoint, chunks, norms, resident: Mutex::default() })
     }
 
     pub(super) fn architecture(&self) -> &Architecture {
@@ -111,39 +118,26 @@ impl Weights {
         self.norms.get(&norm).ok_or_else(missing)
     }
 
-    /// The planes of a chunk; [`ensure`](Self::ensure) brought those of the precision.
-    pub(super) fn planes(&self, matrix: WeightMatrix, chunk: usize) -> Result<ChunkPlanes> {
-        let resident = self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let missing = || self.context.error("running a pass", &format!("{matrix} was not uploaded"));
-        resident.planes.get(&(matrix, chunk)).cloned().ok_or_else(missing)
-    }
-
-    /// Changes whenever planes come or go.
-    pub(super) fn generation(&self) -> u64 {
-        self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner).generation
+    fn lock(&self) -> MutexGuard<'_, Arc<Resident>> {
+        self.resident.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes of planes on the GPU.
     pub(super) fn resident_bytes(&self) -> u64 {
-        let resident = self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let bytes = |planes: &ChunkPlanes| {
             planes.base.size() + planes.bits.iter().flatten().map(wgpu::Buffer::size).sum::<u64>()
         };
-        resident.planes.values().map(bytes).sum()
+        self.lock().planes.values().map(bytes).sum()
     }
 
-    /// Uploads the planes of a precision that are not on the GPU yet.
-    pub(super) fn ensure(&self, precision: Precision) -> Result<()> {
-        let ready = |resident: &Resident| resident.precision >= Some(precision);
-        if ready(&self.resident.read().unwrap_or_else(std::sync::PoisonError::into_inner)) {
-            return Ok(());
-        }
-        let mut resident = self.resident.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if ready(&resident) {
-            return Ok(());
+    /// The planes on the GPU, after those of a precision that were not there have been uploaded.
+    pub(super) fn ensure(&self, precision: Precision) -> Result<Arc<Resident>> {
+        let mut resident = self.lock();
+        if resident.precision >= Some(precision) {
+            return Ok(Arc::clone(&resident));
         }
         // What is there already stays as it is unless everything goes well.
-        let complete = self.context.guard("uploading weights", || {
+        let planes = self.context.guard("uploading weights", || {
             let mut uploader = Uploader::new(&self.context);
             let mut complete = HashMap::new();
             for matrix in WeightMatrix::all(self.checkpoint.architecture()) {
@@ -156,22 +150,22 @@ impl Weights {
             uploader.flush()?;
             Ok(complete)
         })?;
-        *resident =
-            Resident { planes: complete, precision: Some(precision), generation: resident.generation + 1 };
-        Ok(())
+        *resident = Arc::new(Resident { planes, precision: Some(precision) });
+        Ok(Arc::clone(&resident))
     }
 
-    /// Gives back the planes above a precision. Passes under way keep theirs until they are done.
+    /// Gives back the planes above a precision. A session keeps those of its last pass until it
+    /// starts the next one.
     pub(super) fn trim(&self, precision: Precision) {
-        let mut resident = self.resident.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut resident = self.lock();
         if resident.precision <= Some(precision) {
             return;
         }
-        resident.precision = Some(precision);
-        resident.generation += 1;
-        for planes in resident.planes.values_mut() {
+        let mut planes = resident.planes.clone();
+        for planes in planes.values_mut() {
             planes.bits[precision.bit_planes()..].fill(None);
         }
+        *resident = Arc::new(Resident { planes, precision: Some(precision) });
     }
 
     /// Completes the planes of a chunk.
