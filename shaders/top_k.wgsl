@@ -29,11 +29,14 @@ const NO_TOKEN: u32 = 0xffffffffu;
 var<workgroup> offers: array<vec3<u32>, 64>;
 var<workgroup> finalists: array<vec3<u32>, 8>;
 
-// Unsigned keys in the order of the logits; a NaN ranks with minus infinity. No logit has the key
-// 0: it stands for no candidate.
+// Unsigned keys in the order of the logits; both zeros are equal, a NaN ranks with minus infinity.
+// No logit has the key 0: it stands for no candidate.
 fn key(bits: u32) -> u32 {
     if ((bits & 0x7fffffffu) > 0x7f800000u) {
         return ~0xff800000u;
+    }
+    if (bits == 0x80000000u) {
+        return 0x80000000u;
     }
     if ((bits & 0x80000000u) != 0u) {
         return ~bits;

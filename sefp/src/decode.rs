@@ -22,7 +22,7 @@ pub fn step(exponent_code: u8, precision: Precision) -> f32 {
 /// The value of a code `u_m` at `precision`: midpoint `(u_m - 2^m + 0.5) * step`, truncate
 /// `(u_m - 2^m + [u_m < 2^m]) * step`. Exact in `f32`.
 pub fn decode(code: u16, exponent_code: u8, precision: Precision, reconstruction: Reconstruction) -> f32 {
-    Offset::new(precision, reconstruction).value(code, step(exponent_code, precision))
+    Offset::new(precision, reconstruction).value(f32::from(code), step(exponent_code, precision))
 }
 
 /// What is added to a code before it is multiplied by [`step`]; constant for a whole forward pass.
@@ -33,22 +33,22 @@ pub struct Offset {
     /// Added besides to the codes below [`Self::zero`], the negative weights.
     pub negative: f32,
     /// The code of the smallest weight that is not negative: `2^m`.
-    pub zero: u16,
+    pub zero: f32,
 }
 
 impl Offset {
     /// The offset of a precision and a reconstruction.
     pub const fn new(precision: Precision, reconstruction: Reconstruction) -> Self {
-        let zero = 1 << precision.mantissa_bits();
+        let zero = (1_u32 << precision.mantissa_bits()) as f32;
         match reconstruction {
-            Reconstruction::Midpoint => Self { bias: 0.5 - zero as f32, negative: 0.0, zero },
-            Reconstruction::Truncate => Self { bias: -(zero as f32), negative: 1.0, zero },
+            Reconstruction::Midpoint => Self { bias: 0.5 - zero, negative: 0.0, zero },
+            Reconstruction::Truncate => Self { bias: -zero, negative: 1.0, zero },
         }
     }
 
-    /// The value of a code whose group has this [`step`].
-    pub fn value(self, code: u16, step: f32) -> f32 {
-        let steps = f32::from(code) + self.bias + if code < self.zero { self.negative } else { 0.0 };
+    /// The value of a code, itself a whole number, whose group has this [`step`].
+    pub fn value(self, code: f32, step: f32) -> f32 {
+        let steps = code + self.bias + if code < self.zero { self.negative } else { 0.0 };
         // Adding zero turns the -0.0 of a negative code in a group of zeros into 0.0.
         steps * step + 0.0
     }

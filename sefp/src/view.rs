@@ -108,7 +108,7 @@ impl<'a> TileView<'a> {
                 }
             }
             for lane in 0..LANE_ROWS {
-                weights[lane] = offset.value(codes[lane] as u16, steps[lane]);
+                weights[lane] = offset.value(codes[lane] as i32 as f32, steps[lane]);
             }
         }
     }

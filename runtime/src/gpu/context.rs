@@ -59,6 +59,18 @@ impl GpuContext {
     pub fn open(options: &GpuOptions) -> Result<Arc<Self>> {
         let adapter = choose(enumerate(), options)?;
         let software = summary(&adapter).software;
+        // A GPU needs more invocations than a matrix has rows to be busy; on a CPU that computes
+        // as a GPU, invocations that wait for each other are dear.
+        Self::open_adapter(&adapter, options, if software { 1 } else { 16 })
+    }
+
+    /// Opens an adapter with this many invocations of `matvec` to four rows.
+    pub(super) fn open_adapter(
+        adapter: &wgpu::Adapter,
+        options: &GpuOptions,
+        matvec_split: u32,
+    ) -> Result<Arc<Self>> {
+        let software = summary(adapter).software;
         let name = describe(&adapter.get_info());
         let refused = |what: &str, error: String| {
             Error::new(ErrorKind::Device, format!("{name} cannot {what}: {error}"))
@@ -75,7 +87,7 @@ impl GpuContext {
             .map_err(|error| refused("be opened", error.to_string()))?;
         let faults = Arc::new(Faults::default());
         faults.listen(&device);
-        let pipelines = captured(&device, || Pipelines::new(&device, software))
+        let pipelines = captured(&device, || Pipelines::new(&device, matvec_split))
             .map_err(|error| refused("compile the kernels", error))?;
         let info = DeviceInfo { kind: DeviceKind::Gpu, name };
         Ok(Arc::new(Self { device, queue, pipelines, limits, info, software, faults }))
@@ -162,7 +174,7 @@ fn captured<T>(device: &wgpu::Device, work: impl FnOnce() -> T) -> std::result::
 }
 
 /// All adapters, the best kind first.
-fn enumerate() -> Vec<wgpu::Adapter> {
+pub(super) fn enumerate() -> Vec<wgpu::Adapter> {
     // No flags: debug builds are for chatting too, and validation layers would slow them down.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         flags: wgpu::InstanceFlags::empty(),
@@ -179,7 +191,7 @@ fn enumerate() -> Vec<wgpu::Adapter> {
     adapters
 }
 
-fn choose(adapters: Vec<wgpu::Adapter>, options: &GpuOptions) -> Result<wgpu::Adapter> {
+pub(super) fn choose(adapters: Vec<wgpu::Adapter>, options: &GpuOptions) -> Result<wgpu::Adapter> {
     let none = |what: String| Error::new(ErrorKind::NoAdapter, what);
     let wanted = options.adapter.as_deref().unwrap_or_default().to_lowercase();
     let mut found: Vec<String> = Vec::new();

@@ -64,10 +64,7 @@ pub(super) struct Pipelines {
 
 impl Pipelines {
     /// Compiles every kernel. Errors go to the error scopes of the caller.
-    pub(super) fn new(device: &wgpu::Device, software: bool) -> Self {
-        // A GPU needs more invocations than a matrix has rows to be busy; on a CPU that computes
-        // as a GPU, invocations that wait for each other are dear.
-        let matvec_split = if software { 1 } else { 16 };
+    pub(super) fn new(device: &wgpu::Device, matvec_split: u32) -> Self {
         let compile = |kernel: Kernel| compile(device, kernel, matvec_split);
         Self { compiled: Kernel::ALL.map(|kernel| (kernel, compile(kernel))).into(), matvec_split }
     }

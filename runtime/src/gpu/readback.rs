@@ -1,6 +1,6 @@
 //! What comes back from the GPU: a buffer that the CPU can map, kept from pass to pass.
 
-use std::{sync::mpsc, time::Duration};
+use std::{cmp::Ordering, sync::mpsc, time::Duration};
 
 use super::context::GpuContext;
 use crate::{Candidate, Output, Result};
@@ -48,7 +48,8 @@ impl Content {
                     candidates.map(|(token, logit)| Candidate { token, logit }).collect();
                 let rank = |logit: f32| if logit.is_nan() { f32::NEG_INFINITY } else { logit };
                 // A stable sort: ties stay in the order of the tokens.
-                candidates.sort_by(|a, b| rank(b.logit).total_cmp(&rank(a.logit)));
+                candidates
+                    .sort_by(|a, b| rank(b.logit).partial_cmp(&rank(a.logit)).unwrap_or(Ordering::Equal));
                 candidates.truncate(k);
                 Output::TopK(candidates)
             }

@@ -137,6 +137,25 @@ fn check_products(
     }
 }
 
+/// What adapters that are GPUs run: invocations that share rows and sum up at the end.
+#[test]
+fn products_match_when_invocations_share_rows() {
+    for split in [2, 16, 64] {
+        let context = split_context(split);
+        for architecture in [ragged(), Architecture { hidden_size: 700, intermediate_size: 37, ..ragged() }] {
+            let model = TestModel::random(&architecture);
+            for reconstruction in Reconstruction::ALL {
+                let backend = GpuBackend::open(Arc::clone(&model.checkpoint), reconstruction, &context);
+                let mut device = backend.expect("a backend").gpu_device().expect("a device");
+                for precision in Precision::ALL {
+                    let what = format!("split {split}, {precision}, {reconstruction}");
+                    check_products(&what, &model, &mut device, precision, reconstruction, 1);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn rows_of_a_product_are_those_asked_for() {
     let architecture = ragged();

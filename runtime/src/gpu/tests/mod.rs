@@ -35,6 +35,13 @@ pub(super) fn context() -> Arc<GpuContext> {
     Arc::clone(&CONTEXT)
 }
 
+/// A context of its own, with this many invocations of `matvec` to four rows.
+pub(super) fn split_context(matvec_split: u32) -> Arc<GpuContext> {
+    let options = GpuOptions { default_limits: true, ..Default::default() };
+    let adapter = super::context::choose(super::context::enumerate(), &options).expect("an adapter");
+    GpuContext::open_adapter(&adapter, &options, matvec_split).expect("a context")
+}
+
 /// A checkpoint in a folder that is deleted when the test is over.
 pub(super) struct TestModel {
     pub(super) checkpoint: Arc<Checkpoint>,
