@@ -57,8 +57,15 @@ pub(crate) fn fuzz(options: &Options) -> Result<String> {
     }
     let chosen = if options.targets.is_empty() { &all } else { &options.targets };
     build(options.address_sanitizer)?;
+    let mut failed = Vec::new();
     for target in chosen {
-        run(&mut campaign(target, options)?)?;
+        if let Err(error) = run(&mut campaign(target, options)?) {
+            eprintln!("error: {error:#}");
+            failed.push(target.as_str());
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{}; the inputs are in {}", failed.join(", "), home()?.join("artifacts").display());
     }
     Ok(format!("{} targets, {} s each", chosen.len(), options.seconds))
 }
