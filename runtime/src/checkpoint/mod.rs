@@ -4,6 +4,7 @@
 //! [`Checkpoint`] reads, [`write_checkpoint`] writes. The reader trusts nothing: every offset,
 //! shape, type and size is checked before use, and a hostile file is an error value.
 
+mod check;
 mod header;
 mod layout;
 mod reader;

@@ -9,13 +9,13 @@ use std::{
 };
 
 use memmap2::{Mmap, MmapOptions};
-use safetensors::Dtype;
 use sefp::{Precision, Reconstruction, TileView};
 
 use super::{
     BLOB_NAMES, Section, SectionInfo,
+    check::corrupt_entry,
     header::{Header, LENGTH_BYTES, MAX_HEADER_BYTES},
-    layout::{TENSOR_ALIGNMENT, plane_name, plane_shape},
+    layout::plane_name,
 };
 use crate::{Architecture, Error, ErrorKind, Norm, Result, WeightMatrix};
 
@@ -36,7 +36,7 @@ pub struct Checkpoint {
     path: PathBuf,
     file: File,
     data_start: u64,
-    header: Header,
+    pub(super) header: Header,
     maps: [OnceLock<Mmap>; Section::ALL.len()],
 }
 
@@ -254,7 +254,7 @@ impl Checkpoint {
             .ok_or_else(|| corrupt_entry(&matrix.to_string(), "its planes do not fit together"))
     }
 
-    fn section(&self, section: Section) -> &SectionInfo {
+    pub(super) fn section(&self, section: Section) -> &SectionInfo {
         &self.header.sections[section as usize]
     }
 
@@ -293,60 +293,6 @@ impl Checkpoint {
         let map = unsafe { options.map(&self.file) }.map_err(|e| Error::io("cannot map", &self.path, e))?;
         Ok(cell.get_or_init(|| map))
     }
-
-    /// Every tensor of the architecture must be there with its type, shape, alignment and section.
-    fn check_entries(&self) -> Result<()> {
-        let architecture = self.architecture();
-        for norm in Norm::all(architecture) {
-            self.check_entry(&norm.to_string(), Section::Norms, Dtype::F32, &[architecture.hidden_size])?;
-        }
-        for matrix in WeightMatrix::all(architecture) {
-            for &plane in &Section::ALL[Section::Exponents as usize..] {
-                let (dtype, shape) = plane_shape(plane, matrix.grid(architecture));
-                self.check_entry(&plane_name(matrix, plane), plane, dtype, &shape)?;
-            }
-        }
-        for name in BLOB_NAMES {
-            if let Some(info) = self.header.entry(name) {
-                self.check_entry(name, Section::Blobs, Dtype::U8, &[info.shape.iter().product()])?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_entry(&self, name: &str, section: Section, dtype: Dtype, shape: &[usize]) -> Result<()> {
-        let info = self.header.entry(name).ok_or_else(|| corrupt_entry(name, "it is missing"))?;
-        let (begin, end) = info.data_offsets;
-        let bounds = self.section(section);
-        if info.dtype != dtype || info.shape != shape {
-            let found = format!(
-                "it is {:?} {:?}, the architecture asks for {dtype:?} {shape:?}",
-                info.dtype, info.shape
-            );
-            return Err(corrupt_entry(name, &found));
-        }
-        if (begin as u64) < bounds.begin || end as u64 > bounds.end {
-            return Err(corrupt_entry(name, &format!("it lies outside of section {section}")));
-        }
-        if !(self.data_start + begin as u64).is_multiple_of(TENSOR_ALIGNMENT) {
-            return Err(corrupt_entry(name, "it is not aligned to 64 bytes"));
-        }
-        Ok(())
-    }
-
-    /// An exponent code above 30 never comes from a writer: the file is damaged.
-    fn check_exponents(&self) -> Result<()> {
-        for matrix in WeightMatrix::all(self.architecture()) {
-            let exponents = self.exponents(matrix)?;
-            if exponents.iter().fold(0, |max, &code| max.max(code)) > sefp::MAX_EXPONENT_CODE {
-                return Err(corrupt_entry(
-                    &plane_name(matrix, Section::Exponents),
-                    "it holds an invalid exponent code",
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The JSON of the header, or `None` where the file does not start as a safetensors file does.
@@ -363,8 +309,4 @@ fn read_header(file: &mut File, file_bytes: u64) -> std::io::Result<Option<Vec<u
     let mut json = vec![0; length as usize];
     file.read_exact(&mut json)?;
     Ok(Some(json))
-}
-
-fn corrupt_entry(name: &str, what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("tensor {name}: {what}; the file is damaged"))
 }
