@@ -241,6 +241,20 @@ fn a_failed_or_cancelled_packing_leaves_no_file_and_keeps_the_old_one() {
     assert!(fs::read(&path).unwrap() == before, "the old file is untouched");
 }
 
+/// A packed model is a file like any other: whoever may read a new file may read it.
+#[cfg(unix)]
+#[test]
+fn a_packed_file_has_the_permissions_of_a_new_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = temporary_folder();
+    let path = folder.path().join("model.sefp.safetensors");
+    tiny::checkpoint(&path, &tiny::regular(), 18);
+    let other = folder.path().join("other");
+    fs::write(&other, "").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&path), mode(&other));
+}
+
 /// A folder in which no file can be made.
 #[cfg(target_os = "linux")]
 #[test]

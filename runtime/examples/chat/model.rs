@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use etcetera::{BaseStrategy, choose_base_strategy};
 use indicatif::{ProgressBar, ProgressStyle};
 use otaro::{CancelToken, Checkpoint, ErrorKind, Reconstruction, pack::pack_folder};
 use sha2::{Digest, Sha256};
@@ -69,7 +70,7 @@ fn open_folder(folder: &Path, cancel: &CancelToken) -> anyhow::Result<Checkpoint
             folder.display()
         );
     }
-    let cache = dirs::cache_dir().context("there is no cache folder: set XDG_CACHE_HOME")?.join("otaro");
+    let cache = choose_base_strategy().context("there is no folder for caches")?.cache_dir().join("otaro");
     fs::create_dir_all(&cache).with_context(|| format!("cannot make the folder {}", cache.display()))?;
     let (prefix, name) = cache_name(folder)?;
     let path = cache.join(&name);

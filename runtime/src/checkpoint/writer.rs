@@ -82,8 +82,7 @@ pub fn write_checkpoint(
     progress: &mut dyn FnMut(WriteProgress) -> Result<()>,
 ) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary =
-        NamedTempFile::new_in(folder).map_err(|e| Error::io("cannot write to folder", folder, e))?;
+    let mut temporary = temporary_in(folder).map_err(|e| Error::io("cannot write to folder", folder, e))?;
     let at_path = |error: std::io::Error| Error::io("cannot write", path, error);
 
     let writer = Writer::new(temporary.as_file_mut(), manifest)?;
@@ -94,6 +93,15 @@ pub fn write_checkpoint(
     temporary.as_file().sync_all().map_err(at_path)?;
     temporary.persist(path).map_err(|error| at_path(error.error))?;
     Ok(())
+}
+
+/// A temporary file with the permissions of any new file; by default only its owner could read the
+/// model.
+fn temporary_in(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 /// An error of the file, which does not know its name, or one that is complete.
