@@ -14,10 +14,12 @@ use crate::{
     model::Shared,
 };
 
-/// A pass is cut so that it takes about this long: the bound on how long a cancel can take.
+/// A pass of a prefill is cut so that it takes about this long: the bound on how long a cancel can
+/// take on a GPU. On the CPU, a pass is abandoned between two layers.
 const PASS_TIME: Duration = Duration::from_millis(50);
-/// Tokens of the first pass, before there is a measurement.
-const FIRST_PASS_TOKENS: usize = 8;
+/// Tokens of the first pass, before there is a measurement, and of every pass on a device too slow
+/// for [`PASS_TIME`]: with fewer, decoding the weights would take most of the time.
+const MIN_PASS_TOKENS: usize = 8;
 
 /// One text in progress. Made by [`Model::session`](crate::Model::session).
 ///
@@ -37,7 +39,7 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(model: Arc<Shared>, device: Box<dyn Device>, precision: Precision) -> Self {
-        Self { model, device, position: 0, precision, pass_tokens: FIRST_PASS_TOKENS }
+        Self { model, device, position: 0, precision, pass_tokens: MIN_PASS_TOKENS }
     }
 
     /// The precision of the next pass.
@@ -222,7 +224,7 @@ impl Session {
     /// Doubles or halves the tokens of a pass so that one takes about [`PASS_TIME`].
     fn adapt_pass_tokens(&mut self, tokens: usize, time: Duration) {
         if time > PASS_TIME {
-            self.pass_tokens = (tokens / 2).max(1);
+            self.pass_tokens = (tokens / 2).max(MIN_PASS_TOKENS);
         } else if tokens >= self.pass_tokens && time < PASS_TIME / 2 {
             self.pass_tokens = (self.pass_tokens * 2).min(self.device.max_batch());
         }
