@@ -1,4 +1,4 @@
-//! Perplexity of stories260K by `otaro eval`, on both devices, against the table of the design.
+//! Perplexity of stories260K by `otaro eval`, on both devices, against an independent implementation.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::process::Command;
@@ -68,11 +68,11 @@ fn check(device: &str) {
 }
 
 #[test]
-fn perplexity_on_the_cpu_is_that_of_the_design() {
+fn perplexity_on_the_cpu_is_that_of_the_reference() {
     check("cpu");
 }
 
 #[test]
-fn perplexity_on_the_gpu_is_that_of_the_design() {
+fn perplexity_on_the_gpu_is_that_of_the_reference() {
     check("gpu");
 }
