@@ -8,7 +8,10 @@ mod matmul;
 mod operations;
 mod top_k;
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    io::Write,
+    sync::{Arc, LazyLock},
+};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sefp::{Precision, Reconstruction};
@@ -29,7 +32,8 @@ pub(super) fn context() -> Arc<GpuContext> {
         let context = GpuContext::open(&options).unwrap_or_else(|error| {
             panic!("the tests of the GPU device need an adapter (mesa-vulkan-drivers will do): {error}")
         });
-        println!("adapter: {}", context.info());
+        // Past the capture of the test harness: the log of every run names the adapter.
+        let _ = writeln!(std::io::stderr(), "tests of the GPU device run on {}", context.info());
         context
     });
     Arc::clone(&CONTEXT)
