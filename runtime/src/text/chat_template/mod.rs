@@ -4,7 +4,7 @@
 //! on strings and maps, `raise_exception`, `strftime_now` and `tojson` with Python's spelling. The
 //! program comes from a file, so what it may spend is bounded: steps, recursion, size of the output,
 //! and what a namespace carries from one turn of a loop to the next. What it builds within one turn
-//! is not: a hostile template can still ask for much memory, in proportion to its own length.
+//! is not: a hostile template can still ask for much memory, or nest lists thousands deep by macros.
 
 mod dialect;
 mod functions;
