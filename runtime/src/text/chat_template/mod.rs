@@ -2,12 +2,14 @@
 //!
 //! It is rendered as Hugging Face's `apply_chat_template` does it: blocks trimmed, Python's methods
 //! on strings and maps, `raise_exception`, `strftime_now` and `tojson` with Python's spelling. The
-//! program comes from a file, so what it may spend is bounded: steps, recursion, size of the output.
-//! What it builds in variables is not: a hostile template can ask for as much memory as it likes.
+//! program comes from a file, so what it may spend is bounded: steps, recursion, size of the output,
+//! and what a namespace carries from one turn of a loop to the next. What it builds within one turn
+//! is not: a hostile template can still ask for much memory, or nest lists thousands deep by macros.
 
 mod dialect;
 mod functions;
 mod json;
+mod namespace;
 #[cfg(test)]
 mod tests;
 
@@ -100,7 +102,7 @@ impl ChatTemplate {
         let Some(source) = source else { return Ok(None) };
         let mut environment = environment();
         environment
-            .add_template_owned("chat_template", dialect::translate(&source))
+            .add_template_owned("chat_template", dialect::translate(&source)?)
             .map_err(|error| explain(&error))?;
         let token = |name| Some((name, special_token(&config, name)?));
         Ok(Some(Self { environment, tokens: TOKEN_NAMES.into_iter().filter_map(token).collect() }))
@@ -154,6 +156,8 @@ fn environment() -> Environment<'static> {
     environment.set_fuel(Some(MOST_STEPS));
     environment.set_recursion_limit(DEEPEST_CALL);
     environment.add_function("raise_exception", functions::raise_exception);
+    environment.add_function("namespace", namespace::namespace);
+    environment.add_function(namespace::SET_ATTRIBUTE, namespace::set_attribute);
     environment.add_filter("tojson", json::tojson);
     environment
 }

@@ -200,3 +200,125 @@ fn a_hostile_template_ends() {
     let files = TextFiles { tokenizer_config: Some(config.as_bytes()), ..TextFiles::default() };
     assert_eq!(ChatTemplate::new(&files).unwrap_err().kind(), ErrorKind::ChatTemplate);
 }
+
+#[test]
+fn namespaces_carry_values_out_of_loops() {
+    let cases = [
+        (
+            "{%- set ns = namespace(found=false, system_prompt='', is_first=true) -%}
+            {%- for m in messages %}{%- if m['role'] == 'user' %}
+            {%- if ns.is_first %}{% set ns.system_prompt = ns.system_prompt + 'A' %}{% set ns.is_first = false %}
+            {%- else %}{% set ns.system_prompt = ns.system_prompt + '\\n\\nB' %}{%- endif %}{%- set ns.found = true %}
+            {%- endif %}{%- endfor %}{{ ns.system_prompt }} {{ ns.found }} {{ ns.is_first }}",
+            "A\n\nB True False",
+        ),
+        (
+            "{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
+            {%- for message in messages[::-1] %}{%- set index = (messages|length - 1) - loop.index0 %}
+            {%- if ns.multi_step_tool and message.role == 'user' and message.content is string %}
+            {%- set ns.multi_step_tool = false %}{%- set ns.last_query_index = index %}
+            {%- endif %}{%- endfor %}{{ ns.last_query_index }}",
+            "2",
+        ),
+        (
+            "{% set ns = namespace({'names': []}, last=none) %}{% for m in messages %}
+            {% set ns.names = ns.names + [m.role] %}{% set ns.last = {'role': m.role, 'at': (loop.index0, 1)} %}
+            {% endfor %}{{ ns.names | join(' ') }} {{ ns.last.at }} {{ ns.last | tojson }}",
+            r#"user assistant user (2, 1) {"role": "user", "at": [2, 1]}"#,
+        ),
+        (
+            "{% set ns = namespace() %}{% set ns.text | upper %}\n{{ messages[0].content }}!\n{% endset %}
+            {%- set ns.rest = messages[1:] %}{{ ns.text }}{{ ns.rest | length }}{{ ns.get('x', 'no') }}{{ ns.y }}",
+            "ONE!\n2no",
+        ),
+        (
+            "{% set n = namespace(a=1) %}{% raw %}{% set n.a = 2 %}{% endraw %}{{ n.a }}{{ n }}",
+            "{% set n.a = 2 %}1{'a': 1}",
+        ),
+        ("{% macro f(n) %}{% set n.a = n.a ~ '%}' %}{% endmacro %}{% set n = namespace(a='') %}{{ f(n) }}{{ n.a }}", "%}"),
+    ];
+    for (source, expected) in cases {
+        let text = render(source, &[(User, "one"), (Assistant, "two"), (User, "three")], false).unwrap();
+        assert_eq!(text, expected, "{source}");
+    }
+}
+
+#[test]
+fn a_namespace_refuses_what_could_overflow_the_stack() {
+    let cases = [
+        ("{% set n.a = n %}{{ n }}", "a namespace"),
+        ("{% set n.a = [{'b': (1, n)}] %}{{ n }}", "a namespace"),
+        ("{% set m = namespace(a=n) %}", "a namespace"),
+        ("{% set m = namespace({'a': [n]}) %}", "a namespace"),
+        ("{% set n.a = [n] | map('default') %}", "a namespace"),
+        ("{% set n.a | default([n], true) %}{% endset %}{{ n }}", "a namespace"),
+        ("{% for x in [n] %}{% set n.a = [n, n] | batch(1) %}{% endfor %}{{ n }}", "a namespace"),
+        ("{% for i in range(100000) %}{% set n.a = [n.a] %}{% endfor %}{{ n }}", "deeper than 32"),
+        (
+            "{% for i in range(100000) %}{% set n.a = {'a': n.a} %}{% endfor %}{{ n.a == n.a }}",
+            "deeper than 32",
+        ),
+        ("{% for i in range(100000) %}{% set n.a = {n.a: 1} %}{% endfor %}", "deeper than 32"),
+        ("{% for i in range(100000) %}{% set n.a = dict(a=n.a) %}{% endfor %}", "deeper than 32"),
+        (
+            "{% for i in range(100000) %}{% set n.a = n.a | items | list %}{% set n.a = [n.a] %}{% endfor %}",
+            "",
+        ),
+        (
+            "{% for i in range(100000) %}{% set n.a = (n.a,) %}{% endfor %}{{ n.a | tojson }}",
+            "deeper than 32",
+        ),
+        (
+            "{% for i in range(99) %}{% set n.a | default([n.a], true) %}{% endset %}{% endfor %}",
+            "deeper than 32",
+        ),
+        ("{% for i in range(99) %}{% for x in [n.a] %}{% set n.a = [loop] %}{% endfor %}{% endfor %}", ""),
+        (
+            "{% set n.a = [1] %}{% for i in range(99) %}{% set n.a = n.a + n.a %}{% endfor %}",
+            "more than 100000 values",
+        ),
+        ("{% set n.a = 'x' %}{% for i in range(99) %}{% set n.a = n.a ~ n.a %}{% endfor %}", "bytes of text"),
+        ("{% for i in range(99) %}{% set n.a %}x{{ n.a }}{{ n.a }}{% endset %}{% endfor %}", "bytes of text"),
+        ("{% set n.a, n.b = [n, n] %}", "can only assign to namespaces"),
+        ("{% set messages.a = 1 %}", "can only assign to namespaces, not sequence"),
+        ("\n\n{% set\nn.a = n %}", "line 4"),
+        ("{{ namespace(1) }}", "expected a map"),
+        ("{{ {'a': {}} ~ '{#' }}{% set n.a = n %}{{ n }}{# #}", "a namespace"),
+        ("{#}{{ '#}{% set n.a = n %}{{ n }}", "a namespace"),
+    ];
+    for (source, expected) in cases {
+        let source = "{% set n = namespace() %}".to_owned() + source;
+        match render(&source, &[], false) {
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ChatTemplate, "{source}");
+                assert!(error.to_string().contains(expected), "{source}: {error}");
+            }
+            Ok(_) => assert!(expected.is_empty(), "{source}"),
+        }
+    }
+}
+
+#[test]
+fn chains_that_overflow_the_compiler_are_refused() {
+    let chain = |open: &str, link: &str, close: &str| format!("{open}{}{close}", link.repeat(100_000));
+    let sources = [
+        chain("{{ 'x'", "|trim", " }}"),
+        chain("{{ x", "+x", " }}"),
+        chain("{{ x", ".a", " }}"),
+        chain("{{ x", "()", " }}"),
+        chain("{{ ", "-", "x }}"),
+        chain("{{ ", "not ", "x }}"),
+        chain("{{ x", " if x else x", " }}"),
+        chain("{% set n = namespace() %}{% set n.a = [1]", "|batch(1)", " %}"),
+        chain("{% if x %}", "{% elif x %}", "{% endif %}"),
+        "{% if x %}".to_owned() + &"{%- \x0c\nelif x %}".repeat(300) + "{% endif %}",
+        chain("", "{% for x in [1] %}", ""),
+        chain("{% set x = [] %}", "{% set x = [x] %}", "{{ x }}"),
+    ];
+    for source in sources {
+        let files = TextFiles { chat_template: Some(source.as_bytes()), ..TextFiles::default() };
+        let error = ChatTemplate::new(&files).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ChatTemplate);
+        assert!(error.to_string().contains("more than"), "{error}");
+    }
+}
