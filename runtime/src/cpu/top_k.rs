@@ -22,3 +22,20 @@ pub(crate) fn top_k(logits: &[f32], k: usize) -> Vec<Candidate> {
     candidates.sort_unstable_by(better);
     candidates
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_come_first_and_ties_go_to_the_lower_token() {
+        let logits = [1.0, f32::NAN, 3.0, 3.0, -0.0, 0.0, f32::NEG_INFINITY];
+        let tokens = |k| top_k(&logits, k).iter().map(|candidate| candidate.token).collect::<Vec<_>>();
+        assert_eq!(tokens(0), [0_u32; 0]);
+        assert_eq!(tokens(1), [2]);
+        assert_eq!(tokens(2), [2, 3]);
+        assert_eq!(tokens(5), [2, 3, 0, 4, 5]);
+        // NaN ranks with minus infinity.
+        assert_eq!(tokens(100), [2, 3, 0, 4, 5, 1, 6]);
+    }
+}
