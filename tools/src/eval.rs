@@ -64,34 +64,32 @@ fn parse_reconstructions(text: &str) -> Result<Reconstructions, String> {
     }
 }
 
-/// One evaluation to be made.
-struct Job {
-    /// `None` is the unquantised reference.
-    precision: Option<Precision>,
-    reconstruction: Option<Reconstruction>,
-    model: Model,
-}
-
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let checkpoint = Arc::new(Checkpoint::open(&arguments.model)?);
     let windows = windows(arguments, &checkpoint)?;
-    let jobs = jobs(arguments, &checkpoint)?;
+    let rounds = rounds(arguments, &checkpoint)?;
     let cancel = progress::cancel_on_interrupt()?;
     let mut report = Report::new(arguments.model.clone(), &windows);
-    let bar = progress::bar((jobs.len() * windows.tokens()) as u64, "evaluating", "tokens");
-    for job in jobs {
-        let precision = job.precision.unwrap_or(Precision::MAX);
-        let result =
-            perplexity(&job.model, precision, &windows, &cancel, &mut |tokens| bar.inc(tokens as u64));
-        match result {
-            Ok(measured) => report.rows.push(Row::new(&job, &measured)),
-            // Hours of work are not thrown away: what is finished is printed.
-            Err(error) if error.kind() == ErrorKind::Cancelled => {
-                bar.finish_and_clear();
-                report.print(arguments.json)?;
-                return Err(error.into());
+    let evaluations: usize = rounds.iter().map(|round| round.precisions.len()).sum();
+    let bar = progress::bar((evaluations * windows.tokens()) as u64, "evaluating", "tokens");
+    for round in rounds {
+        // One model at a time: each takes memory of its own on a GPU, and the reference in any case.
+        let model = round.open(arguments, &checkpoint)?;
+        for precision in round.precisions {
+            let result =
+                perplexity(&model, precision, &windows, &cancel, &mut |tokens| bar.inc(tokens as u64));
+            match result {
+                Ok(measured) => {
+                    report.rows.push(Row::new(&model, precision, round.reconstruction, &measured))
+                }
+                // Hours of work are not thrown away: what is finished is printed.
+                Err(error) if error.kind() == ErrorKind::Cancelled => {
+                    bar.finish_and_clear();
+                    report.print(arguments.json)?;
+                    return Err(error.into());
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
         }
     }
     bar.finish_and_clear();
@@ -116,17 +114,16 @@ fn windows(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Win
     Ok(windows)
 }
 
-fn jobs(arguments: &Arguments, checkpoint: &Arc<Checkpoint>) -> anyhow::Result<Vec<Job>> {
-    let mut jobs = Vec::new();
-    if let Some(folder) = &arguments.reference {
-        let mut source = HuggingFaceFolder::open(folder)?;
-        ensure!(source.architecture() == checkpoint.architecture(), "{} is another model", folder.display());
-        let weights = FullWeights::load(checkpoint.architecture(), &mut source)?;
-        let model = Model::full_precision(checkpoint.architecture(), weights);
-        jobs.push(Job { precision: None, reconstruction: None, model });
-    }
+/// Evaluations with one model.
+struct Round {
+    /// `None` is the unquantised reference, which has one precision whatever it is called.
+    reconstruction: Option<Reconstruction>,
+    precisions: Vec<Precision>,
+}
+
+fn rounds(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Vec<Round>> {
     let available = checkpoint.available()?;
-    let precisions = match arguments.bits.as_slice() {
+    let precisions: Vec<_> = match arguments.bits.as_slice() {
         [] => Precision::ALL.into_iter().rev().filter(|&precision| precision <= available).collect(),
         bits => bits.to_vec(),
     };
@@ -137,14 +134,27 @@ fn jobs(arguments: &Arguments, checkpoint: &Arc<Checkpoint>) -> anyhow::Result<V
         None => vec![checkpoint.reconstruction()],
         Some(Reconstructions(reconstructions)) => reconstructions.clone(),
     };
-    for reconstruction in reconstructions {
-        let options = OpenOptions { device: arguments.device, reconstruction: Some(reconstruction) };
-        let model = Model::on_device(Arc::clone(checkpoint), &options)?;
-        jobs.extend(precisions.iter().map(|&precision| Job {
-            precision: Some(precision),
-            reconstruction: Some(reconstruction),
-            model: model.clone(),
-        }));
+    let reference = arguments.reference.iter();
+    let reference = reference.map(|_| Round { reconstruction: None, precisions: vec![Precision::MAX] });
+    let quantised = reconstructions
+        .into_iter()
+        .map(|reconstruction| Round { reconstruction: Some(reconstruction), precisions: precisions.clone() });
+    Ok(reference.chain(quantised).collect())
+}
+
+impl Round {
+    fn open(&self, arguments: &Arguments, checkpoint: &Arc<Checkpoint>) -> anyhow::Result<Model> {
+        match (self.reconstruction, &arguments.reference) {
+            (None, Some(folder)) => {
+                let mut source = HuggingFaceFolder::open(folder)?;
+                let architecture = checkpoint.architecture();
+                ensure!(source.architecture() == architecture, "{} is another model", folder.display());
+                Ok(Model::full_precision(architecture, FullWeights::load(architecture, &mut source)?))
+            }
+            (reconstruction, _) => {
+                let options = OpenOptions { device: arguments.device, reconstruction };
+                Ok(Model::on_device(Arc::clone(checkpoint), &options)?)
+            }
+        }
     }
-    Ok(jobs)
 }

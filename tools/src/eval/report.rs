@@ -5,12 +5,10 @@ use std::{
     path::PathBuf,
 };
 
+use otaro::{Model, Precision, Reconstruction};
 use serde::Serialize;
 
-use super::{
-    Job,
-    perplexity::{Measured, Windows},
-};
+use super::perplexity::{Measured, Windows};
 
 /// All results of one call.
 #[derive(Serialize)]
@@ -36,12 +34,19 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(job: &Job, measured: &Measured) -> Self {
+    /// Without a reconstruction it is the unquantised reference.
+    pub fn new(
+        model: &Model,
+        precision: Precision,
+        reconstruction: Option<Reconstruction>,
+        measured: &Measured,
+    ) -> Self {
+        let quantised = reconstruction.is_some();
         Self {
-            precision: job.precision.map_or("f32".to_string(), |precision| precision.to_string()),
-            bits_per_weight: job.precision.map_or(32.0, |precision| precision.bits_per_weight()),
-            reconstruction: job.reconstruction.map(|reconstruction| reconstruction.name()),
-            device: job.model.device_info().to_string(),
+            precision: if quantised { precision.to_string() } else { "f32".to_string() },
+            bits_per_weight: if quantised { precision.bits_per_weight() } else { 32.0 },
+            reconstruction: reconstruction.map(Reconstruction::name),
+            device: model.device_info().to_string(),
             perplexity: measured.mean_negative_log_likelihood.exp(),
             mean_negative_log_likelihood: measured.mean_negative_log_likelihood,
             scored_tokens: measured.scored_tokens,
