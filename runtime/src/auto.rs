@@ -75,16 +75,8 @@ fn normalised_error(values: &[f32], reference: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-    use std::sync::Arc;
-
     use super::*;
-    use crate::{
-        Architecture, Checkpoint, Reconstruction,
-        checkpoint::{Manifest, write_checkpoint},
-        pack::RandomWeights,
-    };
+    use crate::{Architecture, pack::RandomWeights, test_checkpoint};
 
     fn model(seed: u64) -> Model {
         let architecture = Architecture {
@@ -101,18 +93,9 @@ mod tests {
             context_length: 16,
             tied_head: true,
         };
-        let manifest = Manifest {
-            architecture: architecture.clone(),
-            reconstruction: Reconstruction::Midpoint,
-            blobs: Vec::new(),
-            tokenizer_fingerprint: "none".to_string(),
-            provenance: String::new(),
-        };
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.sefp.safetensors");
-        write_checkpoint(&path, &manifest, &mut RandomWeights::new(&architecture, seed), &mut |_| Ok(()))
-            .unwrap();
-        Model::on_cpu(Arc::new(Checkpoint::open(&path).unwrap()), None)
+        let mut weights = RandomWeights::new(&architecture, seed);
+        let (_folder, checkpoint) = test_checkpoint::write(&architecture, &mut weights, Vec::new(), "none");
+        Model::on_cpu(checkpoint, None)
     }
 
     #[test]

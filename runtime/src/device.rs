@@ -11,6 +11,9 @@ use sefp::Precision;
 
 use crate::{Norm, Result, WeightMatrix};
 
+/// Bytes that [`Slot::Logits`] may take on any device, one row at least.
+pub(crate) const MAX_LOGITS_BYTES: usize = 32 << 20;
+
 /// An activation buffer of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {

@@ -10,11 +10,14 @@ mod error;
 mod forward;
 mod generate;
 pub mod gpu;
+mod hex;
 mod model;
 mod open;
 pub mod pack;
 mod rope;
 mod session;
+#[cfg(test)]
+mod test_checkpoint;
 mod text;
 mod weights;
 

@@ -186,8 +186,3 @@ impl Fields<'_> {
 fn not_ours(why: &str) -> Error {
     Error::new(ErrorKind::NotACheckpoint, format!("not a packed SEFP model: {why}"))
 }
-
-/// Lower-case hexadecimal digits of some bytes.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Checkpoint, Section, header};
-use crate::Result;
+use super::{Checkpoint, Section};
+use crate::{Result, hex::hex};
 
 /// Bytes hashed between two reports of progress.
 const CHUNK: usize = 4 << 20;
@@ -44,7 +44,7 @@ impl Checkpoint {
                 hashed += chunk.len() as u64;
                 progress(hashed)?;
             }
-            let intact = header::hex(&hash.finalize()) == section.sha256;
+            let intact = hex(&hash.finalize()) == section.sha256;
             checks.push((section.name, if intact { SectionCheck::Intact } else { SectionCheck::Damaged }));
         }
         Ok(checks)

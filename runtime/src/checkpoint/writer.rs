@@ -19,7 +19,7 @@ use super::{
     Section, SectionInfo, header,
     layout::{Layout, SECTION_ALIGNMENT, plane_name},
 };
-use crate::{Architecture, Error, ErrorKind, Norm, Result, WeightMatrix};
+use crate::{Architecture, Error, ErrorKind, Norm, Result, WeightMatrix, hex::hex};
 
 /// Weights read and quantised at a time: 32 MiB of f32.
 const BLOCK_WEIGHTS: usize = 8 << 20;
@@ -233,7 +233,7 @@ impl<'a> Writer<'a> {
             .zip(&self.cursors)
             .map(|((name, &(begin, end)), (_, hash))| {
                 let sha256 = match placeholder {
-                    "" => header::hex(&hash.clone().finalize()),
+                    "" => hex(&hash.clone().finalize()),
                     placeholder => placeholder.to_string(),
                 };
                 SectionInfo { name, begin, end, sha256 }

@@ -19,13 +19,11 @@ use super::{
 };
 use crate::{
     Backend, Batch, Checkpoint, Device, DeviceInfo, DeviceKind, Norm, Output, Readback, Result, Slot,
-    WeightMatrix, rope::Rope,
+    WeightMatrix, device::MAX_LOGITS_BYTES, rope::Rope,
 };
 
 /// Tokens of a pass. More would decode each tile less often but take longer to cancel.
 const MAX_BATCH: usize = 64;
-/// Bytes that [`Slot::Logits`] may take.
-const MAX_LOGITS_BYTES: usize = 32 << 20;
 
 /// The CPU as a backend: planes are used straight from the memory map.
 #[derive(Debug)]

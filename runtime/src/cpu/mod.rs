@@ -19,4 +19,5 @@ mod top_k;
 mod weights;
 
 pub use device::CpuBackend;
+pub(crate) use top_k::top_k;
 pub use weights::FullWeights;

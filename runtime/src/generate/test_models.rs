@@ -2,16 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::{fs, path::Path, sync::Arc};
+use std::fs;
 
-use sefp::Reconstruction;
+use otaro_tests::shared;
 use serde_json::{Value, json};
 
 use crate::{
-    Architecture, Checkpoint, Model, TextFiles, Tokenizer,
-    checkpoint::{Blob, Manifest, write_checkpoint},
+    Architecture, Model, TextFiles, Tokenizer,
+    checkpoint::Blob,
     cpu::FullWeights,
     pack::{HuggingFaceFolder, RandomWeights},
+    test_checkpoint,
     text::test_files,
 };
 
@@ -51,40 +52,27 @@ pub(crate) fn tiny(template: Option<&str>, eos: &[u32]) -> Model {
     model(&architecture, &blobs, &test_files::byte_fallback().fingerprint().unwrap())
 }
 
-/// Writes and opens a random model; its file is open, so the name may go.
+/// A random model.
 pub(crate) fn model(architecture: &Architecture, blobs: &[(&str, Value)], fingerprint: &str) -> Model {
     let blob = |(name, json): &(&str, Value)| Blob {
         name: (*name).to_owned(),
         bytes: json.to_string().into_bytes(),
     };
-    let manifest = Manifest {
-        architecture: architecture.clone(),
-        reconstruction: Reconstruction::Midpoint,
-        blobs: blobs.iter().map(blob).collect(),
-        tokenizer_fingerprint: fingerprint.to_owned(),
-        provenance: "random weights".to_owned(),
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tiny.sefp.safetensors");
-    write_checkpoint(&path, &manifest, &mut RandomWeights::new(architecture, 7), &mut |_| Ok(())).unwrap();
-    let checkpoint = Checkpoint::open(&path).unwrap();
-    Model::on_cpu(Arc::new(checkpoint), None)
+    let mut weights = RandomWeights::new(architecture, 7);
+    let blobs = blobs.iter().map(blob).collect();
+    let (_folder, checkpoint) = test_checkpoint::write(architecture, &mut weights, blobs, fingerprint);
+    Model::on_cpu(checkpoint, None)
 }
 
 /// stories260K in full precision, its tokenizer, and what PyTorch says about it.
 pub(crate) fn stories() -> Option<(Model, Tokenizer, Value)> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    if !shared.is_dir() {
-        println!("skipped: ../shared is not here");
-        return None;
-    }
-    let folder = shared.join("models/stories260K");
+    let folder = shared("models/stories260K")?;
     let read = |name: &str| fs::read(folder.join(name)).unwrap();
     let (json, config) = (read("tokenizer.json"), read("tokenizer_config.json"));
     let files = TextFiles { tokenizer: &json, tokenizer_config: Some(&config), ..TextFiles::default() };
     let mut source = HuggingFaceFolder::open(&folder).unwrap();
     let architecture = source.architecture().clone();
     let model = Model::full_precision(&architecture, FullWeights::load(&architecture, &mut source).unwrap());
-    let reference = fs::read(shared.join("reference/stories260K.json")).unwrap();
+    let reference = fs::read(shared("reference/stories260K.json")?).unwrap();
     Some((model, Tokenizer::new(&files).unwrap(), serde_json::from_slice(&reference).unwrap()))
 }

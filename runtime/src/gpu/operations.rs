@@ -1,6 +1,6 @@
 //! The operations of a [`Device`], each a dispatch or a few of the kernel of the same name.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use super::{
     device::{GpuDevice, invalid},
@@ -40,9 +40,9 @@ impl Device for GpuDevice {
 
     fn embed(&mut self) -> Result<()> {
         let tokens = self.pass()?.tokens.clone();
-        let chunks = self.buffers.weights.chunks(WeightMatrix::Embedding)?.to_vec();
+        let weights = Arc::clone(&self.buffers.weights);
         let (width, stride) = self.shape(Slot::Hidden);
-        for (index, chunk) in chunks.iter().enumerate() {
+        for (index, chunk) in weights.chunks(WeightMatrix::Embedding)?.iter().enumerate() {
             let rows = chunk.first_row..chunk.first_row + chunk.rows;
             if tokens.iter().any(|&token| rows.contains(&(token as usize))) {
                 let params = self.chunk_params(chunk)?.u32(width).u32(stride / VECTOR);
@@ -70,12 +70,12 @@ impl Device for GpuDevice {
             return Ok(());
         }
         self.grow_slot(output, tokens)?;
-        let chunks = self.buffers.weights.chunks(weight)?.to_vec();
+        let weights = Arc::clone(&self.buffers.weights);
         let (_, input_stride) = self.shape(input);
         let (_, output_stride) = self.shape(output);
         let extra = self.has_extra()?;
         let split = self.context.pipelines.matvec_split as usize;
-        for (index, chunk) in chunks.iter().enumerate() {
+        for (index, chunk) in weights.chunks(weight)?.iter().enumerate() {
             let params = self
                 .chunk_params(chunk)?
                 .u32(rows.start)

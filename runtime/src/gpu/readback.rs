@@ -1,9 +1,9 @@
 //! What comes back from the GPU: a buffer that the CPU can map, kept from pass to pass.
 
-use std::{cmp::Ordering, sync::mpsc, time::Duration};
+use std::{sync::mpsc, time::Duration};
 
 use super::context::GpuContext;
-use crate::{Candidate, Output, Result};
+use crate::{Candidate, Output, Result, cpu::top_k};
 
 /// How long a finished device may take to tell that it has finished.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -43,15 +43,8 @@ impl Content {
                     .collect(),
             ),
             Self::Logits { width, k } => {
-                let candidates = (0..).zip(words[..width].iter().map(value));
-                let mut candidates: Vec<_> =
-                    candidates.map(|(token, logit)| Candidate { token, logit }).collect();
-                let rank = |logit: f32| if logit.is_nan() { f32::NEG_INFINITY } else { logit };
-                // A stable sort: ties stay in the order of the tokens.
-                candidates
-                    .sort_by(|a, b| rank(b.logit).partial_cmp(&rank(a.logit)).unwrap_or(Ordering::Equal));
-                candidates.truncate(k);
-                Output::TopK(candidates)
+                let logits: Vec<f32> = words[..width].iter().map(value).collect();
+                Output::TopK(top_k(&logits, k))
             }
         }
     }

@@ -3,14 +3,12 @@
 use sefp::GROUP_SIZE;
 
 use super::{context::GpuContext, upload::storage_buffer};
-use crate::{Architecture, Error, ErrorKind, Result, Slot};
+use crate::{Architecture, Error, ErrorKind, Result, Slot, device::MAX_LOGITS_BYTES};
 
 /// Tokens of a pass, where the buffers allow that many.
 const MAX_BATCH: usize = 256;
 /// Bytes that a slot may take: what WebGPU guarantees for a binding.
 const MAX_SLOT_BYTES: usize = 128 << 20;
-/// Bytes that the logits may take.
-const MAX_LOGITS_BYTES: usize = 32 << 20;
 
 /// Rows of each slot that the limits allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::{fs, path::Path};
+use std::fs;
 
+use otaro_tests::shared;
 use serde_json::{Value, json};
 
 use super::{TextFiles, Tokenizer};
@@ -92,19 +93,15 @@ pub(crate) fn tokenizer(json: &Value) -> Tokenizer {
 /// The real tokenizers at hand, and the two tiny ones.
 pub(crate) fn all() -> Vec<(&'static str, Tokenizer)> {
     let mut all = vec![("byte fallback", byte_fallback()), ("byte level", byte_level())];
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let names = [
         "models/stories260K",
         "data/tokenizers/llama3",
         "data/tokenizers/smollm",
         "data/tokenizers/llama2-spm-32k",
     ];
-    if !shared.is_dir() {
-        println!("skipped: ../shared is not here");
-        return all;
-    }
     for name in names {
-        let bytes = fs::read(shared.join(name).join("tokenizer.json")).unwrap();
+        let Some(path) = shared(&format!("{name}/tokenizer.json")) else { return all };
+        let bytes = fs::read(path).unwrap();
         all.push((name, Tokenizer::new(&TextFiles { tokenizer: &bytes, ..TextFiles::default() }).unwrap()));
     }
     all

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{TextDecoder, TextFiles};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, hex::hex};
 
 /// The text whose token ids identify a tokenizer: scripts of several families, composed and
 /// decomposed accents, emoji with joiners, digits, runs of white space, code. Never change it:
@@ -147,7 +147,7 @@ impl Tokenizer {
         for id in self.encode(FINGERPRINT_TEXT)? {
             hash.update(id.to_le_bytes());
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&hash.finalize()))
     }
 }
 

@@ -20,8 +20,7 @@ use tempfile::TempDir;
 use super::{GpuBackend, GpuContext, GpuOptions, device::GpuDevice};
 use crate::{
     Architecture, Batch, Checkpoint, Device, Norm, Output, Readback, Result, Slot, WeightMatrix,
-    checkpoint::{Manifest, WeightSource, write_checkpoint},
-    pack::RandomWeights,
+    checkpoint::WeightSource, pack::RandomWeights, test_checkpoint,
 };
 
 /// One context for all tests, on nothing but the default limits of WebGPU: that they suffice is
@@ -59,17 +58,7 @@ impl TestModel {
     }
 
     pub(super) fn write(architecture: &Architecture, source: &mut dyn WeightSource) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("model.sefp.safetensors");
-        let manifest = Manifest {
-            architecture: architecture.clone(),
-            reconstruction: Reconstruction::Midpoint,
-            blobs: Vec::new(),
-            tokenizer_fingerprint: "none".to_string(),
-            provenance: "a test".to_string(),
-        };
-        write_checkpoint(&path, &manifest, source, &mut |_| Ok(())).expect("a checkpoint");
-        let checkpoint = Arc::new(Checkpoint::open(&path).expect("the checkpoint just written"));
+        let (folder, checkpoint) = test_checkpoint::write(architecture, source, Vec::new(), "none");
         Self { checkpoint, _folder: folder }
     }
 
