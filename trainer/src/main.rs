@@ -1,0 +1,3 @@
+//! The `otaro-train` command.
+
+fn main() {}
