@@ -1,3 +1,6 @@
 //! otaro-trainer: one fine-tuning, one checkpoint, every precision (OTARo, arXiv 2511.13147).
 
+mod atomic;
+pub mod log;
+pub mod plot;
 pub mod strategy;

@@ -1,0 +1,122 @@
+//! Plots of one run, from the log of its steps.
+
+use anyhow::Result;
+use plotters::{chart::SeriesLabelPosition, prelude::*};
+
+use super::style::{Labels, chart, color_of, legend, line, padded, page, thinned, whole};
+use crate::{log::StepRow, strategy::Width};
+
+/// Pixels of a plot of one chart.
+const SIZE: (u32, u32) = (880, 440);
+
+/// The loss at every width over the steps, smoothed.
+///
+/// # Errors
+/// None that depends on the rows: without any it is an empty chart.
+pub fn loss_per_width(rows: &[StepRow]) -> Result<String> {
+    curves(rows, "Training loss by width", "loss (nats per token), smoothed", |row| row.loss)
+}
+
+/// The norm of the gradient at every width over the steps, smoothed.
+///
+/// # Errors
+/// None that depends on the rows: without any it is an empty chart.
+pub fn gradient_norms(rows: &[StepRow]) -> Result<String> {
+    curves(rows, "Gradient norm by width", "norm before clipping, smoothed", |row| row.gradient_norm)
+}
+
+/// Which width every step had, above the share of each width so far.
+///
+/// # Errors
+/// None that depends on the rows: without any it is an empty chart.
+pub fn width_path(rows: &[StepRow]) -> Result<String> {
+    let used: Vec<Width> =
+        Width::ALL.into_iter().rev().filter(|&width| rows.iter().any(|row| has(row, width))).collect();
+    let steps = 0.0..last_step(rows);
+    page((SIZE.0, 620), |area| {
+        let (upper, lower) = area.split_vertically(300);
+        let name = |place: &f64| match whole(place).parse::<usize>() {
+            Ok(place) => used.get(place).map_or(String::new(), Width::to_string),
+            Err(_) => String::new(),
+        };
+        let labels = Labels { title: "Path of the widths", x: "", y: "width", x_tick: &whole, y_tick: &name };
+        let mut points = chart(&upper, &labels, steps.clone(), -0.6..used.len().max(1) as f64 - 0.4)?;
+        for (place, &width) in used.iter().enumerate() {
+            let hits: Vec<_> = rows.iter().filter(|row| has(row, width)).map(|row| row.step as f64).collect();
+            let style = color_of(width).mix(0.55).filled();
+            points.draw_series(
+                thinned(&hits).into_iter().map(|step| Circle::new((step, place as f64), 2, style)),
+            )?;
+        }
+        let percent = |share: &f64| format!("{:.0} %", share * 100.0);
+        let labels = Labels {
+            title: "Share of the batches so far",
+            x: "step",
+            y: "share",
+            x_tick: &whole,
+            y_tick: &percent,
+        };
+        let shares: Vec<_> = used.iter().map(|&width| cumulative_share(rows, width)).collect();
+        let highest = shares.iter().flatten().map(|point| point.1).fold(0.1, f64::max);
+        let mut lines = chart(&lower, &labels, steps, 0.0..highest.min(1.0) * 1.05)?;
+        for (&width, share) in used.iter().zip(shares).rev() {
+            line(&mut lines, &width.to_string(), color_of(width), share)?;
+        }
+        legend(&mut lines, SeriesLabelPosition::UpperRight)
+    })
+}
+
+/// One smoothed line per width.
+fn curves(rows: &[StepRow], title: &str, y: &str, value: impl Fn(&StepRow) -> f64) -> Result<String> {
+    let curve = |width| {
+        let of_width: Vec<_> = rows.iter().filter(|row| row.width == width).collect();
+        smoothed(&of_width.iter().map(|row| (row.step as f64, value(row))).collect::<Vec<_>>())
+    };
+    let curves: Vec<_> = Width::ALL.into_iter().map(|width| (width, curve(width))).collect();
+    let values = curves.iter().flat_map(|(_, points)| points).map(|point| point.1);
+    let range = padded(values);
+    let decimals = if range.end - range.start < 0.5 { 2 } else { 1 };
+    let number = |value: &f64| format!("{value:.decimals$}");
+    let labels = Labels { title, x: "step", y, x_tick: &whole, y_tick: &number };
+    page(SIZE, |area| {
+        let mut chart = chart(area, &labels, 0.0..last_step(rows), range)?;
+        for (width, points) in curves.into_iter().filter(|(_, points)| !points.is_empty()) {
+            line(&mut chart, &width.to_string(), color_of(width), points)?;
+        }
+        legend(&mut chart, SeriesLabelPosition::UpperRight)
+    })
+}
+
+/// An exponential moving average over about a thirtieth of the points, starting at the mean of its first.
+fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let span = (points.len() / 30).max(1);
+    let rate = 2.0 / (span as f64 + 1.0);
+    let first = points.iter().take(span).map(|point| point.1).sum::<f64>() / span as f64;
+    let average = points.iter().scan(first, |average, &(step, value)| {
+        *average += rate * (value - *average);
+        Some((step, *average))
+    });
+    thinned(&average.collect::<Vec<_>>())
+}
+
+/// The share of a width among all batches up to each step.
+fn cumulative_share(rows: &[StepRow], width: Width) -> Vec<(f64, f64)> {
+    let (mut hits, mut batches) = (0, 0);
+    let share = rows.iter().map(|row| {
+        hits += usize::from(has(row, width));
+        batches += 1 + usize::from(row.distilled.is_some());
+        (row.step as f64, hits as f64 / batches as f64)
+    });
+    let points: Vec<_> = share.collect();
+    // The shares of the first few batches jump and would only stretch the scale.
+    let settled = points.len().min(24);
+    thinned(&points[settled..])
+}
+
+fn has(row: &StepRow, width: Width) -> bool {
+    row.width == width || row.distilled == Some(width)
+}
+
+fn last_step(rows: &[StepRow]) -> f64 {
+    rows.last().map_or(1.0, |row| row.step as f64)
+}
