@@ -3,4 +3,5 @@
 mod atomic;
 pub mod log;
 pub mod plot;
+pub mod report;
 pub mod strategy;

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::fs::{read_to_string, write};
 
 use sefp::{Precision, Reconstruction};

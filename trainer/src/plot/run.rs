@@ -1,5 +1,7 @@
 //! Plots of one run, from the log of its steps.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use plotters::{chart::SeriesLabelPosition, prelude::*};
 
@@ -9,7 +11,7 @@ use crate::{log::StepRow, strategy::Width};
 /// Pixels of a plot of one chart.
 const SIZE: (u32, u32) = (880, 440);
 
-/// The loss at every width over the steps, smoothed.
+/// The loss of the passes with cross-entropy at every width over the steps, smoothed.
 ///
 /// # Errors
 /// None that depends on the rows: without any it is an empty chart.
@@ -17,7 +19,8 @@ pub fn loss_per_width(rows: &[StepRow]) -> Result<String> {
     curves(rows, "Training loss by width", "loss (nats per token), smoothed", |row| row.loss)
 }
 
-/// The norm of the gradient at every width over the steps, smoothed.
+/// The norm of the gradient at every width over the steps, smoothed. A step with distillation counts for its
+/// high width.
 ///
 /// # Errors
 /// None that depends on the rows: without any it is an empty chart.
@@ -32,7 +35,9 @@ pub fn gradient_norms(rows: &[StepRow]) -> Result<String> {
 pub fn width_path(rows: &[StepRow]) -> Result<String> {
     let used: Vec<Width> =
         Width::ALL.into_iter().rev().filter(|&width| rows.iter().any(|row| has(row, width))).collect();
-    let steps = 0.0..last_step(rows);
+    let steps = steps(rows);
+    // Few enough that rare and frequent widths look different.
+    let shown = thinned(&rows.iter().collect::<Vec<_>>());
     page((SIZE.0, 620), |area| {
         let (upper, lower) = area.split_vertically(300);
         let name = |place: &f64| match whole(place).parse::<usize>() {
@@ -42,11 +47,9 @@ pub fn width_path(rows: &[StepRow]) -> Result<String> {
         let labels = Labels { title: "Path of the widths", x: "", y: "width", x_tick: &whole, y_tick: &name };
         let mut points = chart(&upper, &labels, steps.clone(), -0.6..used.len().max(1) as f64 - 0.4)?;
         for (place, &width) in used.iter().enumerate() {
-            let hits: Vec<_> = rows.iter().filter(|row| has(row, width)).map(|row| row.step as f64).collect();
-            let style = color_of(width).mix(0.55).filled();
-            points.draw_series(
-                thinned(&hits).into_iter().map(|step| Circle::new((step, place as f64), 2, style)),
-            )?;
+            let style = color_of(width).mix(0.7).filled();
+            let hits = shown.iter().filter(|row| has(row, width)).map(|row| row.step as f64);
+            points.draw_series(hits.map(|step| Circle::new((step, place as f64), 2, style)))?;
         }
         let percent = |share: &f64| format!("{:.0} %", share * 100.0);
         let labels = Labels {
@@ -79,7 +82,7 @@ fn curves(rows: &[StepRow], title: &str, y: &str, value: impl Fn(&StepRow) -> f6
     let number = |value: &f64| format!("{value:.decimals$}");
     let labels = Labels { title, x: "step", y, x_tick: &whole, y_tick: &number };
     page(SIZE, |area| {
-        let mut chart = chart(area, &labels, 0.0..last_step(rows), range)?;
+        let mut chart = chart(area, &labels, steps(rows), range)?;
         for (width, points) in curves.into_iter().filter(|(_, points)| !points.is_empty()) {
             line(&mut chart, &width.to_string(), color_of(width), points)?;
         }
@@ -87,16 +90,14 @@ fn curves(rows: &[StepRow], title: &str, y: &str, value: impl Fn(&StepRow) -> f6
     })
 }
 
-/// An exponential moving average over about a thirtieth of the points, starting at the mean of its first.
+/// The mean over a window around every point, a thirtieth of all, so that the line does not lag behind.
 fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let span = (points.len() / 30).max(1);
-    let rate = 2.0 / (span as f64 + 1.0);
-    let first = points.iter().take(span).map(|point| point.1).sum::<f64>() / span as f64;
-    let average = points.iter().scan(first, |average, &(step, value)| {
-        *average += rate * (value - *average);
-        Some((step, *average))
-    });
-    thinned(&average.collect::<Vec<_>>())
+    let average = |(at, &(step, _)): (usize, &(f64, f64))| {
+        let reach = points.len() / 60;
+        let window = &points[at.saturating_sub(reach)..points.len().min(at + reach + 1)];
+        (step, window.iter().map(|point| point.1).sum::<f64>() / window.len() as f64)
+    };
+    thinned(&points.iter().enumerate().map(average).collect::<Vec<_>>())
 }
 
 /// The share of a width among all batches up to each step.
@@ -117,6 +118,7 @@ fn has(row: &StepRow, width: Width) -> bool {
     row.width == width || row.distilled == Some(width)
 }
 
-fn last_step(rows: &[StepRow]) -> f64 {
-    rows.last().map_or(1.0, |row| row.step as f64)
+/// From the first step to the last, and room for the legend.
+fn steps(rows: &[StepRow]) -> Range<f64> {
+    0.0..rows.last().map_or(1.0, |row| row.step as f64) * 1.13
 }

@@ -111,6 +111,8 @@ impl Accumulator {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::*;
 
     fn updates(mode: LaaMode, period: u32, lows: &[bool]) -> Vec<Update> {

@@ -100,6 +100,8 @@ impl<'de> Deserialize<'de> for Method {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::*;
 
     #[test]

@@ -1,5 +1,7 @@
 //! Paths of whole runs on losses that behave like those of a small model.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use super::*;
 
 /// A loss that falls with the steps, with the price of the width and the noise of the batch.

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::text;
 
-/// Full precision or one of the six quantised widths. The text is `full` or `M3` to `M8`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Full precision or one of the six quantised widths, ordered by size. The text is `full` or `M3` to `M8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Width {
-    /// Unquantised weights.
-    Full,
     /// Weights quantised with this many mantissa bits.
     At(Precision),
+    /// Unquantised weights.
+    Full,
 }
 
 impl Width {
@@ -75,6 +75,8 @@ impl<'de> Deserialize<'de> for Width {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::*;
 
     #[test]
