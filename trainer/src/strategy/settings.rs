@@ -1,0 +1,71 @@
+//! What a strategy is made from.
+
+use anyhow::{Result, ensure};
+use sefp::Precision;
+use serde::{Deserialize, Serialize};
+
+use super::{BpsSettings, LaaSettings, Method, text};
+
+/// Every setting of a strategy. Settings that the method does not use are ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StrategySettings {
+    /// How widths are chosen. Default: [`Method::Otaro`].
+    pub method: Method,
+    /// The bandit of [`Method::Bps`] and [`Method::Otaro`].
+    pub bps: BpsSettings,
+    /// The accumulation of [`Method::Otaro`].
+    pub laa: LaaSettings,
+    /// The highest width that counts as low, for accumulation and distillation; below E5M8. Default: E5M4.
+    #[serde(with = "text")]
+    pub low_up_to: Precision,
+    /// Two passes a step: a high width trained on the text, and a low one that learns from the high one's
+    /// logits too. Needs a method that draws widths. Default: no.
+    pub distill: bool,
+    /// Share of the divergence from the high width in the loss of the low one, 0 to 1; the rest is the
+    /// cross-entropy. Default: 0.5.
+    pub distill_weight: f64,
+    /// Seed of the draws. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for StrategySettings {
+    fn default() -> Self {
+        Self {
+            method: Method::Otaro,
+            bps: BpsSettings::default(),
+            laa: LaaSettings::default(),
+            low_up_to: Precision::E5M4,
+            distill: false,
+            distill_weight: 0.5,
+            seed: 0,
+        }
+    }
+}
+
+impl StrategySettings {
+    /// The defaults of a method.
+    pub fn of(method: Method) -> Self {
+        Self { method, ..Self::default() }
+    }
+
+    /// Whether this is one of the low widths.
+    pub fn is_low(&self, precision: Precision) -> bool {
+        precision <= self.low_up_to
+    }
+
+    /// # Errors
+    /// Names the first setting that is out of range or contradicts another.
+    pub fn check(&self) -> Result<()> {
+        let Self { method, low_up_to, distill_weight, .. } = self;
+        ensure!(*method != Method::None, "the method 'none' trains nothing");
+        ensure!(*low_up_to < Precision::MAX, "the low widths end at {low_up_to}: that leaves no high width");
+        ensure!((0.0..=1.0).contains(distill_weight), "the distill weight is {distill_weight}, not 0 to 1");
+        ensure!(
+            !self.distill || method.constant_width().is_none(),
+            "distillation takes two widths a step, and the method '{method}' knows one: give uniform, bps or otaro"
+        );
+        self.bps.check()?;
+        self.laa.check()
+    }
+}
