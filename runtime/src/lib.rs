@@ -31,6 +31,7 @@ pub use generate::{
 };
 pub use model::Model;
 pub use open::{DeviceChoice, OpenOptions};
+pub use rope::Rope;
 pub use sefp::{Precision, Reconstruction};
 pub use session::Session;
 pub use text::{ChatTemplate, Message, Role, StopFilter, StopOutcome, TextDecoder, TextFiles, Tokenizer};

@@ -7,13 +7,14 @@ use crate::{Architecture, RopeScaling};
 
 /// The rotary frequencies of a model.
 #[derive(Clone, Debug)]
-pub(crate) struct Rope {
+pub struct Rope {
     /// Radians per position for each pair of a head, `[head_dim / 2]`.
     frequencies: Vec<f32>,
 }
 
 impl Rope {
-    pub(crate) fn new(architecture: &Architecture) -> Self {
+    /// The frequencies that an architecture asks for.
+    pub fn new(architecture: &Architecture) -> Self {
         let pairs = architecture.head_dim / 2;
         let frequency = |pair: usize| {
             let exponent = 2.0 * pair as f64 / architecture.head_dim as f64;
@@ -24,7 +25,7 @@ impl Rope {
     }
 
     /// `[cos, sin]` of every pair at every position from `first` on: `[positions, head_dim / 2]`.
-    pub(crate) fn table(&self, first: usize, positions: usize) -> Vec<[f32; 2]> {
+    pub fn table(&self, first: usize, positions: usize) -> Vec<[f32; 2]> {
         (first..first + positions)
             .flat_map(|position| {
                 // The product is rounded to f32 as in the reference implementation, then evaluated in f64.

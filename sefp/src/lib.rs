@@ -23,6 +23,7 @@
 //! of the runtime and the fake quantiser of the trainer are held against, bit for bit.
 
 mod decode;
+mod fake;
 mod grid;
 mod pack;
 mod precision;
@@ -30,6 +31,7 @@ mod quantize;
 mod view;
 
 pub use decode::{Offset, decode, step, truncate};
+pub use fake::fake_quantize_group;
 pub use grid::{BASE_WORDS, BIT_WORDS, TileGrid};
 pub use pack::PackedMatrix;
 pub use precision::{Precision, Reconstruction, UnknownPrecision, UnknownReconstruction};

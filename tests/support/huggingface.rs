@@ -24,25 +24,11 @@ impl Default for Form {
     }
 }
 
-/// `config.json` of an architecture, as transformers 4 writes it.
-pub fn config(a: &Architecture) -> Value {
-    let scaling = a.rope_scaling.map(|s| {
-        json!({
-            "rope_type": "llama3",
-            "factor": s.factor,
-            "low_freq_factor": s.low_freq_factor,
-            "high_freq_factor": s.high_freq_factor,
-            "original_max_position_embeddings": s.original_context_length,
-        })
-    });
-    json!({
-        "model_type": "llama", "hidden_act": "silu", "attention_bias": false, "mlp_bias": false,
-        "vocab_size": a.vocab_size, "hidden_size": a.hidden_size, "intermediate_size": a.intermediate_size,
-        "num_hidden_layers": a.layers, "num_attention_heads": a.heads, "num_key_value_heads": a.kv_heads,
-        "head_dim": a.head_dim, "rms_norm_eps": a.rms_norm_eps, "rope_theta": a.rope_theta,
-        "rope_scaling": scaling, "max_position_embeddings": a.context_length,
-        "tie_word_embeddings": a.tied_head, "eos_token_id": 2,
-    })
+/// `config.json` of an architecture.
+pub fn config(architecture: &Architecture) -> Value {
+    let mut config = architecture.to_huggingface();
+    config["eos_token_id"] = json!(2);
+    config
 }
 
 /// A tokenizer of the words `w0`, `w1`, ... that are split at white space.

@@ -1,7 +1,10 @@
 //! otaro-trainer: one fine-tuning, one checkpoint, every precision (OTARo, arXiv 2511.13147).
 
 mod atomic;
+pub mod data;
 pub mod log;
+pub mod model;
 pub mod plot;
 pub mod report;
 pub mod strategy;
+pub mod train;

@@ -2,7 +2,7 @@
 //! error here, never a model that talks nonsense.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Architecture, Error, ErrorKind, Result, RopeScaling};
 
@@ -59,6 +59,29 @@ impl Architecture {
         let architecture = config.architecture()?;
         architecture.check()?;
         Ok(architecture)
+    }
+
+    /// The `config.json` of this architecture, as transformers reads it.
+    pub fn to_huggingface(&self) -> Value {
+        let scaling = self.rope_scaling.map(|s| {
+            json!({
+                "rope_type": "llama3",
+                "factor": s.factor,
+                "low_freq_factor": s.low_freq_factor,
+                "high_freq_factor": s.high_freq_factor,
+                "original_max_position_embeddings": s.original_context_length,
+            })
+        });
+        json!({
+            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "float32",
+            "hidden_act": "silu", "attention_bias": false, "mlp_bias": false,
+            "vocab_size": self.vocab_size, "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size, "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads, "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim, "rms_norm_eps": self.rms_norm_eps, "rope_theta": self.rope_theta,
+            "rope_scaling": scaling, "max_position_embeddings": self.context_length,
+            "tie_word_embeddings": self.tied_head,
+        })
     }
 }
 

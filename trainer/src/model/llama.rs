@@ -1,0 +1,129 @@
+//! The forward pass of a LLaMA model, written so that gradients flow through it.
+//!
+//! It computes what `otaro`'s forward pass computes (a test holds the two side by side), on whole
+//! windows at once.
+
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
+use otaro::{Architecture, Projection, Rope, WeightMatrix};
+
+use super::TensorSet;
+
+/// A model on a device, ready for windows of up to a certain length.
+pub struct Llama {
+    architecture: Architecture,
+    /// `cos` and `sin` of the rotary angles, `[1, length, 1, head_dim]`.
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+    /// The signed permutation that takes `(a, b)` of a head's halves to `(-b, a)`, `[1, 1, d, d]`.
+    rotate: Tensor<4>,
+    /// True where a query may not look, `[1, 1, length, length]`.
+    future: Tensor<4, Bool>,
+}
+
+impl Llama {
+    /// Prepares the tables for windows of `length` tokens.
+    pub fn new(architecture: &Architecture, length: usize, device: &Device) -> Self {
+        let d = architecture.head_dim;
+        let table = Rope::new(architecture).table(0, length);
+        let angles = |part: fn([f32; 2]) -> f32| {
+            let rows = table.chunks(d / 2).flat_map(|row| row.iter().chain(row).copied().map(part));
+            Tensor::from_data(TensorData::new(rows.collect(), [1, length, 1, d]), device)
+        };
+        let mut rotate = vec![0.0_f32; d * d];
+        for pair in 0..d / 2 {
+            rotate[(d / 2 + pair) * d + pair] = -1.0;
+            rotate[pair * d + d / 2 + pair] = 1.0;
+        }
+        Self {
+            architecture: architecture.clone(),
+            cos: angles(|[cos, _]| cos),
+            sin: angles(|[_, sin]| sin),
+            rotate: Tensor::from_data(TensorData::new(rotate, [1, 1, d, d]), device),
+            future: Tensor::<2, Bool>::tril_mask([length, length], 0, device).unsqueeze(),
+        }
+    }
+
+    /// The hidden states behind the last norm, `[batch * length, hidden]`, of `tokens`
+    /// (`[batch, length]`, of the length given to [`Self::new`]).
+    pub fn hidden(&self, weights: &TensorSet, tokens: Tensor<2, Int>) -> Tensor<2> {
+        let a = &self.architecture;
+        let [batch, length] = tokens.dims();
+        let layers = a.layers;
+        let matrix = |layer, projection| self.matrix(weights, WeightMatrix::Layer(layer, projection));
+        let mut x = self
+            .matrix(weights, WeightMatrix::Embedding)
+            .select(0, tokens.reshape([batch * length]));
+        for layer in 0..layers {
+            let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer));
+            let heads = |projection, count| {
+                linear(normed.clone(), matrix(layer, projection)).reshape([batch, length, count, a.head_dim])
+            };
+            let query = self.rope(heads(Projection::Query, a.heads));
+            let key = self.rope(heads(Projection::Key, a.kv_heads));
+            let attended = self.attention(query, key, heads(Projection::Value, a.kv_heads));
+            x = x + linear(attended, matrix(layer, Projection::Output));
+
+            let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer + 1));
+            let gate = activation::silu(linear(normed.clone(), matrix(layer, Projection::Gate)));
+            let up = linear(normed, matrix(layer, Projection::Up));
+            x = x + linear(gate * up, matrix(layer, Projection::Down));
+        }
+        self.rms_norm(x, self.norm(weights, 2 * layers))
+    }
+
+    /// The logits of hidden states, `[rows, vocab]`.
+    pub fn logits(&self, weights: &TensorSet, hidden: Tensor<2>) -> Tensor<2> {
+        linear(hidden, self.matrix(weights, self.architecture.head()))
+    }
+
+    fn matrix(&self, weights: &TensorSet, matrix: WeightMatrix) -> Tensor<2> {
+        let per_layer = Projection::ALL.len();
+        let index = match matrix {
+            WeightMatrix::Embedding => 0,
+            WeightMatrix::Layer(layer, projection) => 1 + layer * per_layer + projection as usize,
+            WeightMatrix::Head => 1 + self.architecture.layers * per_layer,
+        };
+        weights.tensors()[index].clone()
+    }
+
+    /// The norms stand behind the matrices, two per layer and the last one.
+    fn norm(&self, weights: &TensorSet, index: usize) -> Tensor<2> {
+        let norms = 2 * self.architecture.layers + 1;
+        let tensors = weights.tensors();
+        tensors[tensors.len() - norms + index].clone()
+    }
+
+    fn rms_norm(&self, x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+        let mean_square = x.clone().powi_scalar(2).mean_dim(1);
+        let scale = (mean_square + self.architecture.rms_norm_eps).sqrt().recip();
+        x * scale * weight
+    }
+
+    /// Rotates the heads of `[batch, length, heads, head_dim]` by their positions.
+    fn rope(&self, heads: Tensor<4>) -> Tensor<4> {
+        let rotated = heads.clone().matmul(self.rotate.clone());
+        heads * self.cos.clone() + rotated * self.sin.clone()
+    }
+
+    /// Causal attention of `[batch, length, heads, head_dim]`, as `[batch * length, heads * head_dim]`.
+    ///
+    /// The query heads that share a key head are stacked along the positions, so no key is copied.
+    fn attention(&self, query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<2> {
+        let [batch, length, heads, d] = query.dims();
+        let kv_heads = self.architecture.kv_heads;
+        let group = heads / kv_heads;
+        let scale = (d as f64).sqrt().recip();
+        let query = (query * scale).swap_dims(1, 2).reshape([batch, kv_heads, group * length, d]);
+        let (key, value) = (key.swap_dims(1, 2), value.swap_dims(1, 2));
+        let scores = query.matmul(key.transpose());
+        let future = self.future.clone().repeat_dim(2, group).expand([batch, kv_heads, group * length, length]);
+        let shares = activation::softmax(scores.mask_fill(future, f32::NEG_INFINITY), 3);
+        let attended = shares.matmul(value).reshape([batch, heads, length, d]);
+        attended.swap_dims(1, 2).reshape([batch * length, heads * d])
+    }
+}
+
+/// `x @ weight^T`, `[rows, out]`, for a weight of `[out, in]`.
+fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    x.matmul(weight.transpose())
+}

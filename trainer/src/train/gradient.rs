@@ -1,0 +1,170 @@
+//! The loss of a batch and its gradient, micro-batch by micro-batch on several threads.
+
+use anyhow::{Result, ensure};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+
+use crate::{
+    data::Window,
+    model::{Llama, Targets, TensorSet, cross_entropy, distillation},
+};
+
+/// The weights of one step, as the passes see them.
+pub struct Passes<'a> {
+    /// Trained by cross-entropy.
+    pub primary: &'a TensorSet,
+    /// A lower width of the same weights, trained in the same step, and the share of its loss that
+    /// comes from imitating the primary; the rest is cross-entropy.
+    pub distilled: Option<(&'a TensorSet, f32)>,
+}
+
+/// Sums over the scored tokens of a batch.
+#[derive(Clone, Debug)]
+pub struct BatchGradient {
+    /// Negative log-likelihood at the primary width.
+    pub loss: f64,
+    /// What the distilled width added to the loss.
+    pub distilled_loss: f64,
+    /// Scored tokens.
+    pub scored: usize,
+    /// Gradient of both losses, divided by the scored tokens of the *global* batch.
+    pub gradient: TensorSet,
+}
+
+/// Everything that stays the same from batch to batch.
+pub struct GradientEngine {
+    model: Llama,
+    device: Device,
+    threads: usize,
+    micro_batch: usize,
+}
+
+impl GradientEngine {
+    /// Computes on `device` (without autodiff), `micro_batch` windows at a time on each thread.
+    pub fn new(model: Llama, device: Device, threads: usize, micro_batch: usize) -> Self {
+        Self { model, device, threads: threads.max(1), micro_batch: micro_batch.max(1) }
+    }
+
+    /// The gradient of `windows`; `global_scored` is the number of scored tokens of the whole batch,
+    /// of which `windows` may be a share.
+    ///
+    /// Micro-batches are summed in their order, so the result does not depend on the threads.
+    ///
+    /// # Errors
+    /// When a thread of the framework panics.
+    pub fn gradient(&self, passes: &Passes<'_>, windows: &[Window], global_scored: usize) -> Result<BatchGradient> {
+        let mut sum = BatchGradient {
+            loss: 0.0,
+            distilled_loss: 0.0,
+            scored: 0,
+            gradient: passes.primary.zeros_like(),
+        };
+        let micro_batches: Vec<&[Window]> =
+            windows.chunks(self.micro_batch).filter(|windows| scored(windows) > 0).collect();
+        for round in micro_batches.chunks(self.threads) {
+            let results = std::thread::scope(|scope| {
+                let run = |windows| scope.spawn(move || self.micro_gradient(passes, windows, global_scored));
+                let threads: Vec<_> = round.iter().map(|&windows| run(windows)).collect();
+                threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+            });
+            for result in results {
+                let part = result.map_err(|_| anyhow::anyhow!("a thread that computes gradients panicked"))?;
+                sum.loss += part.loss;
+                sum.distilled_loss += part.distilled_loss;
+                sum.scored += part.scored;
+                sum.gradient = sum.gradient.add(part.gradient);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The sum of the negative log-likelihoods of `windows` and how many tokens were scored.
+    ///
+    /// # Errors
+    /// When a thread of the framework panics.
+    pub fn evaluate(&self, weights: &TensorSet, windows: &[Window]) -> Result<(f64, usize)> {
+        let micro_batches: Vec<&[Window]> =
+            windows.chunks(self.micro_batch).filter(|windows| scored(windows) > 0).collect();
+        let share = micro_batches.len().div_ceil(self.threads).max(1);
+        let run = |share: &[&[Window]]| -> f64 { share.iter().map(|windows| self.micro_loss(weights, windows)).sum() };
+        let losses = std::thread::scope(|scope| {
+            let threads: Vec<_> = micro_batches.chunks(share).map(|share| scope.spawn(move || run(share))).collect();
+            threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+        });
+        let mut sum = 0.0;
+        for loss in losses {
+            sum += loss.map_err(|_| anyhow::anyhow!("a thread that evaluates panicked"))?;
+        }
+        ensure!(sum.is_finite(), "the loss of the evaluation is not finite");
+        Ok((sum, scored(windows)))
+    }
+
+    fn micro_gradient(&self, passes: &Passes<'_>, windows: &[Window], global_scored: usize) -> BatchGradient {
+        let (tokens, targets) = self.tensors(windows);
+        let leaves = track(passes.primary);
+        let logits = self.logits(&leaves, tokens.clone(), &targets);
+        let loss = cross_entropy(logits.clone(), &targets);
+        let mut total = loss.clone();
+        let mut low_leaves = None;
+        if let Some((low, share)) = passes.distilled {
+            let leaves = track(low);
+            let student = self.logits(&leaves, tokens, &targets);
+            let imitation = distillation(student.clone(), logits) * share;
+            total = total + imitation + cross_entropy(student, &targets) * (1.0 - share);
+            low_leaves = Some(leaves);
+        }
+        let (loss, all) = (scalar(loss), scalar(total.clone()));
+        let mut gradients = (total / global_scored as f64).backward();
+        let mut gradient = collect(&leaves, &mut gradients);
+        if let Some(leaves) = low_leaves {
+            gradient = gradient.add(collect(&leaves, &mut gradients));
+        }
+        BatchGradient { loss, distilled_loss: all - loss, scored: targets.count, gradient }
+    }
+
+    fn micro_loss(&self, weights: &TensorSet, windows: &[Window]) -> f64 {
+        let (tokens, targets) = self.tensors(windows);
+        scalar(cross_entropy(self.logits(weights, tokens, &targets), &targets))
+    }
+
+    fn logits(&self, weights: &TensorSet, tokens: Tensor<2, Int>, targets: &Targets) -> Tensor<2> {
+        self.model.logits(weights, targets.select(self.model.hidden(weights, tokens)))
+    }
+
+    /// The inputs, `[windows, length]`, and what is scored among what follows them.
+    fn tensors(&self, windows: &[Window]) -> (Tensor<2, Int>, Targets) {
+        let length = windows[0].scored.len();
+        let mut inputs = Vec::with_capacity(windows.len() * length);
+        let mut targets = Vec::new();
+        for window in windows {
+            for (position, &scored) in window.scored.iter().enumerate() {
+                if scored {
+                    targets.push((inputs.len(), window.tokens[position + 1]));
+                }
+                inputs.push(window.tokens[position] as i32);
+            }
+        }
+        let inputs = TensorData::new(inputs, [windows.len(), length]);
+        (Tensor::from_data(inputs, &self.device), Targets::new(&targets, &self.device))
+    }
+}
+
+/// How many tokens of the windows are scored.
+pub fn scored(windows: &[Window]) -> usize {
+    windows.iter().map(|window| window.scored.iter().filter(|&&scored| scored).count()).sum()
+}
+
+/// Leaves of a new graph.
+fn track(weights: &TensorSet) -> TensorSet {
+    TensorSet::new(weights.tensors().iter().map(|tensor| tensor.clone().autodiff().require_grad()).collect())
+}
+
+fn collect(leaves: &TensorSet, gradients: &mut Gradients) -> TensorSet {
+    let gradient = |leaf: &Tensor<2>| {
+        leaf.grad_remove(gradients).unwrap_or_else(|| leaf.clone().without_autodiff().zeros_like())
+    };
+    TensorSet::new(leaves.tensors().iter().map(gradient).collect())
+}
+
+fn scalar(tensor: Tensor<1>) -> f64 {
+    f64::from(tensor.into_scalar::<f32>())
+}
