@@ -62,13 +62,20 @@ fn main() -> anyhow::Result<()> {
     for step in 0..arguments.steps + 2 {
         let windows: Vec<_> = (0..arguments.batch)
             .map(|_| Window {
-                tokens: (0..=arguments.length).map(|_| random.random_range(0..architecture.vocab_size as u32)).collect(),
+                tokens: (0..=arguments.length)
+                    .map(|_| random.random_range(0..architecture.vocab_size as u32))
+                    .collect(),
                 scored: vec![true; arguments.length],
             })
             .collect();
         let start = Instant::now();
         let quantized = match arguments.bits {
-            Some(bits) => fake_quantize(&weights, &parameters, Precision::from_mantissa_bits(bits)?, Reconstruction::Midpoint)?,
+            Some(bits) => fake_quantize(
+                &weights,
+                &parameters,
+                Precision::from_mantissa_bits(bits)?,
+                Reconstruction::Midpoint,
+            )?,
             None => weights.clone(),
         };
         let quantized_at = start.elapsed();
@@ -88,6 +95,9 @@ fn main() -> anyhow::Result<()> {
         println!("loss {:.4} norm {norm:.4}", batch.loss / batch.scored as f64);
     }
     let per_step = times.map(|time| time / arguments.steps as f64);
-    println!("quantise {:.4} gradient {:.4} update {:.4} step {:.4} s", per_step[0], per_step[1], per_step[2], per_step[3]);
+    println!(
+        "quantise {:.4} gradient {:.4} update {:.4} step {:.4} s",
+        per_step[0], per_step[1], per_step[2], per_step[3]
+    );
     Ok(())
 }

@@ -62,10 +62,8 @@ pub struct Optimizer {
 impl Optimizer {
     /// A new optimiser, or one that goes on from `moments`.
     pub fn new(settings: &OptimizerSettings, moments: Option<Moments>) -> Self {
-        let config = AdamWConfig::new()
-            .with_beta_1(settings.beta_1)
-            .with_beta_2(settings.beta_2)
-            .with_epsilon(1e-8);
+        let config =
+            AdamWConfig::new().with_beta_1(settings.beta_1).with_beta_2(settings.beta_2).with_epsilon(1e-8);
         Self {
             decaying: config.clone().with_weight_decay(settings.weight_decay).build(),
             constant: config.with_weight_decay(0.0).build(),
@@ -91,7 +89,8 @@ impl Optimizer {
         let gradient = if norm > self.clip { gradient.scale((self.clip / norm) as f32) } else { gradient };
         let updates = self.moments.as_ref().map_or(0, |moments| moments.updates);
         let states = self.take_states(gradient.tensors().len());
-        let tensors = weights.into_tensors().into_par_iter().zip(gradient.into_tensors()).zip(states).zip(parameters);
+        let tensors =
+            weights.into_tensors().into_par_iter().zip(gradient.into_tensors()).zip(states).zip(parameters);
         let updated: Vec<_> = tensors
             .map(|(((weight, gradient), state), parameter)| {
                 let adam = if parameter.packed { &self.decaying } else { &self.constant };
