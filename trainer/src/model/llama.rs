@@ -50,7 +50,9 @@ impl Llama {
         let [batch, length] = tokens.dims();
         let layers = a.layers;
         let matrix = |layer, projection| self.matrix(weights, WeightMatrix::Layer(layer, projection));
-        let mut x = self.matrix(weights, WeightMatrix::Embedding).select(0, tokens.reshape([batch * length]));
+        let mut x = self
+            .matrix(weights, WeightMatrix::Embedding)
+            .select(0, tokens.reshape([batch * length]));
         for layer in 0..layers {
             let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer));
             let heads = |projection, count| {
@@ -114,8 +116,7 @@ impl Llama {
         let query = (query * scale).swap_dims(1, 2).reshape([batch, kv_heads, group * length, d]);
         let (key, value) = (key.swap_dims(1, 2), value.swap_dims(1, 2));
         let scores = query.matmul(key.transpose());
-        let future =
-            self.future.clone().repeat_dim(2, group).expand([batch, kv_heads, group * length, length]);
+        let future = self.future.clone().repeat_dim(2, group).expand([batch, kv_heads, group * length, length]);
         let shares = activation::softmax(scores.mask_fill(future, f32::NEG_INFINITY), 3);
         let attended = shares.matmul(value).reshape([batch, heads, length, d]);
         attended.swap_dims(1, 2).reshape([batch * length, heads * d])

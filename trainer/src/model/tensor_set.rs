@@ -18,6 +18,13 @@ pub struct Parameter {
     pub packed: bool,
 }
 
+impl Parameter {
+    /// Whether it is a matrix of a layer: neither embedding nor head nor norm.
+    pub fn in_layer(&self) -> bool {
+        self.packed && self.name.starts_with("model.layers.")
+    }
+}
+
 /// Every trained tensor of a model: the matrices in the order of a checkpoint, then the norms.
 pub fn parameters(architecture: &Architecture) -> Vec<Parameter> {
     let matrices = WeightMatrix::all(architecture).map(|matrix| {
@@ -68,7 +75,7 @@ impl TensorSet {
     }
 
     /// `self + other`.
-    pub fn add(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self(self.0.into_iter().zip(other.0).map(|(a, b)| a + b).collect())
     }
 
@@ -91,8 +98,11 @@ impl TensorSet {
     }
 
     /// Copies every tensor to the host, rows one after another.
-    pub fn to_host(&self) -> Vec<Vec<f32>> {
-        self.0.iter().map(host).collect()
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn to_host(&self) -> Result<Vec<Vec<f32>>> {
+        self.0.iter().map(|tensor| Ok(tensor.try_to_data()?.try_into_vec()?)).collect()
     }
 
     /// Makes tensors of the shapes of `parameters` from values of the host.
@@ -118,9 +128,4 @@ impl TensorSet {
         };
         values.into_iter().zip(parameters).map(tensor).collect::<Result<_>>().map(Self).context("tensors")
     }
-}
-
-/// The values of a tensor, rows one after another.
-fn host(tensor: &Tensor<2>) -> Vec<f32> {
-    tensor.to_data().iter::<f32>().collect()
 }

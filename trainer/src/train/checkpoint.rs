@@ -57,13 +57,13 @@ impl State {
     /// # Errors
     /// Those of the file system, a full disk among them; the file in place is as it was then.
     pub fn save(&self, path: &Path, parameters: &[Parameter]) -> Result<()> {
-        let mut sets = vec![("", self.weights.to_host())];
+        let mut sets = vec![("", self.weights.to_host()?)];
         if let Some(moments) = &self.moments {
-            sets.push((FIRST, moments.first.to_host()));
-            sets.push((SECOND, moments.second.to_host()));
+            sets.push((FIRST, moments.first.to_host()?));
+            sets.push((SECOND, moments.second.to_host()?));
         }
         if let Some(accumulator) = &self.accumulator {
-            sets.push((ACCUMULATOR, accumulator.to_host()));
+            sets.push((ACCUMULATOR, accumulator.to_host()?));
         }
         let mut views = Vec::new();
         for (prefix, tensors) in &sets {

@@ -22,7 +22,7 @@ pub struct Passes<'a> {
 pub struct BatchGradient {
     /// Negative log-likelihood at the primary width.
     pub loss: f64,
-    /// What the distilled width added to the loss.
+    /// Negative log-likelihood at the distilled width; 0 without one.
     pub distilled_loss: f64,
     /// Scored tokens.
     pub scored: usize,
@@ -51,19 +51,14 @@ impl GradientEngine {
     ///
     /// # Errors
     /// When a thread of the framework panics.
-    pub fn gradient(
-        &self,
-        passes: &Passes<'_>,
-        windows: &[Window],
-        global_scored: usize,
-    ) -> Result<BatchGradient> {
+    pub fn gradient(&self, passes: &Passes<'_>, windows: &[&Window], global_scored: usize) -> Result<BatchGradient> {
         let mut sum = BatchGradient {
             loss: 0.0,
             distilled_loss: 0.0,
             scored: 0,
             gradient: passes.primary.zeros_like(),
         };
-        let micro_batches: Vec<&[Window]> =
+        let micro_batches: Vec<&[&Window]> =
             windows.chunks(self.micro_batch).filter(|windows| scored(windows) > 0).collect();
         for round in micro_batches.chunks(self.threads) {
             let results = std::thread::scope(|scope| {
@@ -72,12 +67,11 @@ impl GradientEngine {
                 threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
             });
             for result in results {
-                let part =
-                    result.map_err(|_| anyhow::anyhow!("a thread that computes gradients panicked"))?;
+                let part = result.map_err(|_| anyhow::anyhow!("a thread that computes gradients panicked"))?;
                 sum.loss += part.loss;
                 sum.distilled_loss += part.distilled_loss;
                 sum.scored += part.scored;
-                sum.gradient = sum.gradient.add(part.gradient);
+                sum.gradient = sum.gradient.plus(part.gradient);
             }
         }
         Ok(sum)
@@ -87,16 +81,13 @@ impl GradientEngine {
     ///
     /// # Errors
     /// When a thread of the framework panics.
-    pub fn evaluate(&self, weights: &TensorSet, windows: &[Window]) -> Result<(f64, usize)> {
-        let micro_batches: Vec<&[Window]> =
+    pub fn evaluate(&self, weights: &TensorSet, windows: &[&Window]) -> Result<(f64, usize)> {
+        let micro_batches: Vec<&[&Window]> =
             windows.chunks(self.micro_batch).filter(|windows| scored(windows) > 0).collect();
         let share = micro_batches.len().div_ceil(self.threads).max(1);
-        let run = |share: &[&[Window]]| -> f64 {
-            share.iter().map(|windows| self.micro_loss(weights, windows)).sum()
-        };
+        let run = |share: &[&[&Window]]| -> f64 { share.iter().map(|windows| self.micro_loss(weights, windows)).sum() };
         let losses = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                micro_batches.chunks(share).map(|share| scope.spawn(move || run(share))).collect();
+            let threads: Vec<_> = micro_batches.chunks(share).map(|share| scope.spawn(move || run(share))).collect();
             threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
         });
         let mut sum = 0.0;
@@ -107,30 +98,32 @@ impl GradientEngine {
         Ok((sum, scored(windows)))
     }
 
-    fn micro_gradient(&self, passes: &Passes<'_>, windows: &[Window], global_scored: usize) -> BatchGradient {
+    fn micro_gradient(&self, passes: &Passes<'_>, windows: &[&Window], global_scored: usize) -> BatchGradient {
         let (tokens, targets) = self.tensors(windows);
         let leaves = track(passes.primary);
         let logits = self.logits(&leaves, tokens.clone(), &targets);
         let loss = cross_entropy(logits.clone(), &targets);
-        let mut total = loss.clone();
+        let (mut total, mut distilled_loss) = (loss.clone(), 0.0);
         let mut low_leaves = None;
         if let Some((low, share)) = passes.distilled {
             let leaves = track(low);
             let student = self.logits(&leaves, tokens, &targets);
             let imitation = distillation(student.clone(), logits) * share;
-            total = total + imitation + cross_entropy(student, &targets) * (1.0 - share);
+            let loss = cross_entropy(student, &targets);
+            distilled_loss = scalar(loss.clone());
+            total = total + imitation + loss * (1.0 - share);
             low_leaves = Some(leaves);
         }
-        let (loss, all) = (scalar(loss), scalar(total.clone()));
+        let loss = scalar(loss);
         let mut gradients = (total / global_scored as f64).backward();
         let mut gradient = collect(&leaves, &mut gradients);
         if let Some(leaves) = low_leaves {
-            gradient = gradient.add(collect(&leaves, &mut gradients));
+            gradient = gradient.plus(collect(&leaves, &mut gradients));
         }
-        BatchGradient { loss, distilled_loss: all - loss, scored: targets.count, gradient }
+        BatchGradient { loss, distilled_loss, scored: targets.count, gradient }
     }
 
-    fn micro_loss(&self, weights: &TensorSet, windows: &[Window]) -> f64 {
+    fn micro_loss(&self, weights: &TensorSet, windows: &[&Window]) -> f64 {
         let (tokens, targets) = self.tensors(windows);
         scalar(cross_entropy(self.logits(weights, tokens, &targets), &targets))
     }
@@ -140,7 +133,7 @@ impl GradientEngine {
     }
 
     /// The inputs, `[windows, length]`, and what is scored among what follows them.
-    fn tensors(&self, windows: &[Window]) -> (Tensor<2, Int>, Targets) {
+    fn tensors(&self, windows: &[&Window]) -> (Tensor<2, Int>, Targets) {
         let length = windows[0].scored.len();
         let mut inputs = Vec::with_capacity(windows.len() * length);
         let mut targets = Vec::new();
@@ -158,7 +151,7 @@ impl GradientEngine {
 }
 
 /// How many tokens of the windows are scored.
-pub fn scored(windows: &[Window]) -> usize {
+pub fn scored(windows: &[&Window]) -> usize {
     windows.iter().map(|window| window.scored.iter().filter(|&&scored| scored).count()).sum()
 }
 

@@ -1,7 +1,13 @@
-//! AdamW over all tensors of a model, and the schedule of its learning rate.
+//! How weights move: AdamW, or Muon for the matrices of the layers, and the schedule of the learning rate.
 
+use std::{fmt, str::FromStr};
+
+use anyhow::{Result, bail};
 use burn::{
-    optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _},
+    optim::{
+        AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, AdjustLrFn, Muon, MuonConfig,
+        Optimizer as _,
+    },
     tensor::Tensor,
 };
 use rayon::prelude::*;
@@ -9,9 +15,48 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Parameter, TensorSet};
 
-/// How AdamW updates.
+/// A rule of updating.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// AdamW for every tensor.
+    #[default]
+    Adamw,
+    /// Muon (Jordan 2024) for the matrices of the layers, AdamW for embedding, head and norms. The step
+    /// of a matrix is scaled to the size of AdamW's (Liu et al. 2025), so the learning rate is the same.
+    /// Needs fewer tokens where a model is trained from scratch.
+    Muon,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Adamw => "adamw",
+            Self::Muon => "muon",
+        })
+    }
+}
+
+impl FromStr for Rule {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "adamw" => Ok(Self::Adamw),
+            "muon" => Ok(Self::Muon),
+            _ => bail!("'{name}' is not an optimiser: give adamw or muon"),
+        }
+    }
+}
+
+/// Momentum of Muon.
+const MUON_MOMENTUM: f32 = 0.95;
+
+/// How weights are updated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OptimizerSettings {
+    /// What moves the matrices of the layers.
+    pub rule: Rule,
     /// The highest learning rate.
     pub learning_rate: f64,
     /// Steps over which the rate rises to it from zero.
@@ -40,22 +85,23 @@ impl OptimizerSettings {
     }
 }
 
-/// The moments of AdamW.
+/// What the optimiser remembers of earlier gradients.
 #[derive(Clone, Debug)]
 pub struct Moments {
     /// Updates so far.
     pub updates: usize,
-    /// Running mean of the gradients.
+    /// Running mean of the gradients; Muon's momentum.
     pub first: TensorSet,
-    /// Running mean of their squares.
+    /// Running mean of their squares; zeros where Muon has no use for it.
     pub second: TensorSet,
 }
 
-/// AdamW with the moments of every tensor.
+/// The optimiser of a run, with the moments of every tensor.
 pub struct Optimizer {
     decaying: AdamW,
     constant: AdamW,
-    clip: f64,
+    muon: Option<Muon>,
+    settings: OptimizerSettings,
     moments: Option<Moments>,
 }
 
@@ -64,10 +110,12 @@ impl Optimizer {
     pub fn new(settings: &OptimizerSettings, moments: Option<Moments>) -> Self {
         let config =
             AdamWConfig::new().with_beta_1(settings.beta_1).with_beta_2(settings.beta_2).with_epsilon(1e-8);
+        let muon = MuonConfig::new().with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW);
         Self {
             decaying: config.clone().with_weight_decay(settings.weight_decay).build(),
             constant: config.with_weight_decay(0.0).build(),
-            clip: settings.clip,
+            muon: (settings.rule == Rule::Muon).then(|| muon.build()),
+            settings: *settings,
             moments,
         }
     }
@@ -86,20 +134,26 @@ impl Optimizer {
         norm: f64,
         rate: f64,
     ) -> TensorSet {
-        let gradient = if norm > self.clip { gradient.scale((self.clip / norm) as f32) } else { gradient };
-        let updates = self.moments.as_ref().map_or(0, |moments| moments.updates);
-        let states = self.take_states(gradient.tensors().len());
-        let tensors =
-            weights.into_tensors().into_par_iter().zip(gradient.into_tensors()).zip(states).zip(parameters);
+        let clip = self.settings.clip;
+        let gradient = if norm > clip { gradient.scale((clip / norm) as f32) } else { gradient };
+        let Moments { updates, first, second } = self.moments.take().unwrap_or_else(|| Moments {
+            updates: 0,
+            first: gradient.zeros_like(),
+            second: gradient.zeros_like(),
+        });
+        let tensors = weights.into_tensors().into_par_iter().zip(gradient.into_tensors());
+        let tensors = tensors.zip(first.into_tensors()).zip(second.into_tensors()).zip(parameters);
         let updated: Vec<_> = tensors
-            .map(|(((weight, gradient), state), parameter)| {
-                let adam = if parameter.packed { &self.decaying } else { &self.constant };
-                let (weight, state) = adam.step(rate, weight, gradient, state);
-                (weight, state.map(|state| (state.momentum.moment_1, state.momentum.moment_2)))
+            .map(|((((weight, gradient), first), second), parameter)| match &self.muon {
+                Some(muon) if parameter.in_layer() => {
+                    let (weight, momentum) = self.muon_step(muon, rate, weight, gradient, first);
+                    (weight, (momentum, second))
+                }
+                _ => self.adam_step(parameter, rate, weight, gradient, (updates, first, second)),
             })
             .collect();
-        let (weights, states): (Vec<_>, Vec<_>) = updated.into_iter().unzip();
-        let (first, second): (Vec<_>, Vec<_>) = states.into_iter().flatten().unzip();
+        let (weights, moments): (Vec<_>, Vec<_>) = updated.into_iter().unzip();
+        let (first, second): (Vec<_>, Vec<_>) = moments.into_iter().unzip();
         self.moments = Some(Moments {
             updates: updates + 1,
             first: TensorSet::new(first),
@@ -108,13 +162,35 @@ impl Optimizer {
         TensorSet::new(weights)
     }
 
-    fn take_states(&mut self, tensors: usize) -> Vec<Option<AdamWState<2>>> {
-        let Some(Moments { updates, first, second }) = self.moments.take() else {
-            return vec![None; tensors];
-        };
-        let state = |(first, second): (Tensor<2>, Tensor<2>)| {
-            Some(AdamWState::new(AdaptiveMomentumState::new(updates, first, second)))
-        };
-        first.into_tensors().into_iter().zip(second.into_tensors()).map(state).collect()
+    fn adam_step(
+        &self,
+        parameter: &Parameter,
+        rate: f64,
+        weight: Tensor<2>,
+        gradient: Tensor<2>,
+        (updates, first, second): (usize, Tensor<2>, Tensor<2>),
+    ) -> (Tensor<2>, (Tensor<2>, Tensor<2>)) {
+        let adam = if parameter.packed { &self.decaying } else { &self.constant };
+        let state = AdamWState::new(AdaptiveMomentumState::new(updates, first.clone(), second.clone()));
+        match adam.step(rate, weight, gradient, Some(state)) {
+            (weight, Some(state)) => (weight, (state.momentum.moment_1, state.momentum.moment_2)),
+            (weight, None) => (weight, (first, second)),
+        }
+    }
+
+    fn muon_step(
+        &self,
+        muon: &Muon,
+        rate: f64,
+        weight: Tensor<2>,
+        gradient: Tensor<2>,
+        momentum: Tensor<2>,
+    ) -> (Tensor<2>, Tensor<2>) {
+        // The momentum is kept here, beside AdamW's, so that one state file serves both. Without a state
+        // burn's own only multiplies the gradient by a constant, and Muon does not look at its length.
+        let momentum = momentum * MUON_MOMENTUM + gradient.clone();
+        let ahead = gradient + momentum.clone() * MUON_MOMENTUM;
+        let decayed = weight * (1.0 - rate * f64::from(self.settings.weight_decay));
+        (muon.step(rate, decayed, ahead, None).0, momentum)
     }
 }

@@ -1,0 +1,206 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use otaro::Reconstruction;
+
+use crate::{
+    data::Source,
+    strategy::{BpsScore, BpsSettings, LaaMode, LaaSettings, Method, StrategySettings},
+    train::{OptimizerSettings, Rule},
+};
+
+/// Trains one LLaMA model for every precision (OTARo, arXiv 2511.13147)
+#[derive(Parser)]
+#[command(name = "otaro-train", version)]
+pub struct Arguments {
+    /// What to do
+    #[command(subcommand)]
+    pub chore: Chore,
+}
+
+/// What the command does.
+#[derive(Subcommand)]
+pub enum Chore {
+    /// Train a model and pack it
+    Run(Box<RunArguments>),
+}
+
+/// The flags of a run.
+#[derive(Args, Clone, Debug)]
+pub struct RunArguments {
+    /// Folder for the model, its card, the log, the plots and the state of the run
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Hugging Face folder of the model to tune
+    #[arg(long, required_unless_present = "from_scratch", conflicts_with = "from_scratch")]
+    pub model: Option<PathBuf>,
+    /// config.json of a new model with random weights
+    #[arg(long, value_name = "CONFIG")]
+    pub from_scratch: Option<PathBuf>,
+    /// Folder of the tokenizer; that of --model when not given
+    #[arg(long)]
+    pub tokenizer: Option<PathBuf>,
+    /// Learn a tokenizer with the vocabulary of the configuration from the data
+    #[arg(long, conflicts_with = "tokenizer", requires = "from_scratch")]
+    pub train_tokenizer: bool,
+    /// .txt, .jsonl or .zst of them; PATH:2 counts twice per epoch. May be given several times
+    #[arg(long, required = true, num_args = 1..)]
+    pub data: Vec<Source>,
+    /// What the final perplexity is measured on
+    #[arg(long)]
+    pub eval_data: Option<PathBuf>,
+    /// Windows of the evaluation
+    #[arg(long, default_value_t = 64)]
+    pub eval_windows: usize,
+    /// Conversations: also count the words of the user
+    #[arg(long)]
+    pub score_all: bool,
+    /// Continue the run in --out
+    #[arg(long)]
+    pub resume: bool,
+    /// Also write Hugging Face safetensors
+    #[arg(long)]
+    pub huggingface: bool,
+
+    /// Steps of the run
+    #[arg(long, default_value_t = 1000)]
+    pub steps: u64,
+    /// Windows of a step
+    #[arg(long, default_value_t = 16)]
+    pub batch: usize,
+    /// Windows that a thread takes at a time
+    #[arg(long, default_value_t = 4)]
+    pub micro_batch: usize,
+    /// Tokens of a window; the model's context, at most 512, when not given
+    #[arg(long)]
+    pub length: Option<usize>,
+    /// Whether documents are strung together or kept whole
+    #[arg(long, value_enum, default_value_t = Packing::Stream)]
+    pub packing: Packing,
+    /// Seed of everything drawn
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// How codes become weights: midpoint or truncate (the paper's)
+    #[arg(long, default_value = "midpoint")]
+    pub reconstruction: Reconstruction,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+    /// Threads; one per core when not given
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Minutes between two saved states
+    #[arg(long, default_value_t = 5.0)]
+    pub checkpoint_minutes: f64,
+
+    /// How widths are chosen
+    #[command(flatten)]
+    pub strategy: StrategyArguments,
+    /// How weights are updated
+    #[command(flatten)]
+    pub optimizer: OptimizerArguments,
+}
+
+/// How examples become windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Packing {
+    /// Strung together and cut: every token used
+    Stream,
+    /// Kept whole and filled up: for conversations
+    Whole,
+}
+
+/// A device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceName {
+    /// This machine's processor
+    Cpu,
+    /// A GPU by Vulkan, Metal or DX12
+    #[cfg(feature = "gpu")]
+    Gpu,
+}
+
+/// The flags of a strategy.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Widths")]
+pub struct StrategyArguments {
+    /// none, full, fixed:M, uniform, bps or otaro
+    #[arg(long, default_value_t = StrategySettings::default().method)]
+    pub method: Method,
+    /// What the bandit exploits: excess, low-normalised or low-loss
+    #[arg(long, default_value_t = BpsScore::default())]
+    pub bps_score: BpsScore,
+    /// Weight of the bandit's exploration
+    #[arg(long, default_value_t = BpsSettings::default().lambda)]
+    pub lambda: f64,
+    /// How fast the bandit forgets; 1 never
+    #[arg(long, default_value_t = BpsSettings::default().discount)]
+    pub discount: f64,
+    /// When collected gradients of low widths count: average or joined
+    #[arg(long, default_value_t = LaaMode::default())]
+    pub laa_mode: LaaMode,
+    /// Most gradients of low widths that are collected
+    #[arg(long, default_value_t = LaaSettings::default().period)]
+    pub laa_period: u32,
+    /// Two widths a step, the low one learns from the high one
+    #[arg(long)]
+    pub distill: bool,
+    /// Share of the imitation in the loss of the low width
+    #[arg(long, default_value_t = StrategySettings::default().distill_weight)]
+    pub distill_weight: f64,
+}
+
+impl StrategyArguments {
+    /// The settings of the strategy.
+    pub fn settings(&self, seed: u64) -> StrategySettings {
+        StrategySettings {
+            method: self.method,
+            bps: BpsSettings { score: self.bps_score, lambda: self.lambda, discount: self.discount },
+            laa: LaaSettings { mode: self.laa_mode, period: self.laa_period },
+            distill: self.distill,
+            distill_weight: self.distill_weight,
+            seed,
+            ..StrategySettings::default()
+        }
+    }
+}
+
+/// The flags of the optimiser.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Optimiser")]
+pub struct OptimizerArguments {
+    /// adamw, or muon for the matrices of the layers
+    #[arg(long, default_value_t = Rule::default())]
+    pub optimizer: Rule,
+    /// Highest learning rate
+    #[arg(long, default_value_t = 1e-3)]
+    pub learning_rate: f64,
+    /// Steps of linear warm-up
+    #[arg(long, default_value_t = 50)]
+    pub warmup: u64,
+    /// Share of the learning rate that is left at the last step
+    #[arg(long, default_value_t = 0.05)]
+    pub final_share: f64,
+    /// Decay of the mean of the gradients
+    #[arg(long, default_value_t = 0.9)]
+    pub beta_1: f32,
+    /// Decay of the mean of their squares
+    #[arg(long, default_value_t = 0.95)]
+    pub beta_2: f32,
+    /// Weight decay of the matrices
+    #[arg(long, default_value_t = 0.01)]
+    pub weight_decay: f32,
+    /// Norm to which longer gradients are shortened
+    #[arg(long, default_value_t = 1.0)]
+    pub clip: f64,
+}
+
+impl OptimizerArguments {
+    /// The settings of the optimiser.
+    pub fn settings(&self) -> OptimizerSettings {
+        let Self { optimizer: rule, learning_rate, warmup, final_share, beta_1, beta_2, weight_decay, clip } = *self;
+        OptimizerSettings { rule, learning_rate, warmup, final_share, beta_1, beta_2, weight_decay, clip }
+    }
+}

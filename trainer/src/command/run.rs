@@ -1,0 +1,173 @@
+//! One run, from its first batch to the packed model.
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use burn::tensor::Device;
+use indicatif::{ProgressBar, ProgressStyle};
+use otaro::CancelToken;
+
+use super::{
+    arguments::{DeviceName, RunArguments},
+    finish,
+    start::Start,
+};
+use crate::{
+    log::{Log, StepRow},
+    model::parameters,
+    strategy::Width,
+    train::{GradientReducer, State, StepReport, Trainer},
+};
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done, the model is written.
+    Finished,
+    /// Stopped on request; `--resume` goes on.
+    Interrupted,
+}
+
+/// Trains as the arguments say, until the last step or until `cancel`.
+///
+/// # Errors
+/// Bad input, a loss that is not finite, a full disk. What was saved last is kept.
+pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &CancelToken) -> Result<Outcome> {
+    let path = state_path(arguments);
+    ensure!(
+        arguments.resume || !path.exists(),
+        "{} holds a run already: give --resume to go on with it, or another --out",
+        arguments.out.display()
+    );
+    fs::create_dir_all(&arguments.out)
+        .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
+    let start = Start::prepare(arguments)?;
+    let (device, threads) = (device(arguments.device), threads(arguments));
+    let mut trainer = if arguments.resume {
+        let state = State::load(&path, &parameters(&start.settings.architecture), &device)?;
+        state.progress.settings.must_equal(&start.settings)?;
+        Trainer::resume(state, &start.training, reducer, device, threads)
+    } else {
+        let weights = start.weights.clone();
+        Trainer::start(start.settings.clone(), weights, &start.training, reducer, device, threads)?
+    };
+    let session = Session { arguments, reducer, path };
+    let outcome = session.train(&mut trainer, cancel)?;
+    if outcome == Outcome::Finished && reducer.rank() == 0 {
+        finish::finish(arguments, &trainer, &start)?;
+    }
+    Ok(outcome)
+}
+
+/// Where the state of a run lies.
+fn state_path(arguments: &RunArguments) -> PathBuf {
+    arguments.out.join("state.safetensors")
+}
+
+fn device(name: DeviceName) -> Device {
+    match name {
+        DeviceName::Cpu => Device::flex(),
+        #[cfg(feature = "gpu")]
+        DeviceName::Gpu => Device::wgpu(Default::default()),
+    }
+}
+
+fn threads(arguments: &RunArguments) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    arguments.threads.unwrap_or_else(cores)
+}
+
+struct Session<'a> {
+    arguments: &'a RunArguments,
+    reducer: &'a dyn GradientReducer,
+    path: PathBuf,
+}
+
+impl Session<'_> {
+    fn train(&self, trainer: &mut Trainer<'_>, cancel: &CancelToken) -> Result<Outcome> {
+        let steps = trainer.progress().settings.steps;
+        let mut log = self.log(trainer.progress().step)?;
+        let bar = self.progress_bar(trainer.progress().step, steps);
+        let every = Duration::from_secs_f64(self.arguments.checkpoint_minutes.max(0.0) * 60.0);
+        let mut saved = Instant::now();
+        while trainer.progress().step < steps {
+            if self.must_stop(cancel)? {
+                self.save(trainer)?;
+                bar.abandon_with_message("interrupted; --resume goes on");
+                return Ok(Outcome::Interrupted);
+            }
+            let report = trainer.step()?;
+            self.show(&bar, &report);
+            if let Some(log) = &mut log {
+                log.append(&row(&report, trainer))?;
+            }
+            if saved.elapsed() >= every {
+                self.save(trainer)?;
+                saved = Instant::now();
+            }
+        }
+        self.save(trainer)?;
+        bar.finish();
+        Ok(Outcome::Finished)
+    }
+
+    /// All ranks stop together, whoever was asked.
+    fn must_stop(&self, cancel: &CancelToken) -> Result<bool> {
+        let mut asked = [f64::from(u8::from(cancel.is_cancelled()))];
+        self.reducer.sum_exact(&mut asked)?;
+        Ok(asked[0] > 0.0)
+    }
+
+    fn save(&self, trainer: &Trainer<'_>) -> Result<()> {
+        if self.reducer.rank() > 0 {
+            return Ok(());
+        }
+        trainer.state().save(&self.path, trainer.parameters())
+    }
+
+    /// The log of steps, without those that were not saved before the run ended last time.
+    fn log(&self, step: u64) -> Result<Option<Log<StepRow>>> {
+        if self.reducer.rank() > 0 {
+            return Ok(None);
+        }
+        Log::open(&self.arguments.out.join("steps.csv"), step).map(Some)
+    }
+
+    fn progress_bar(&self, done: u64, steps: u64) -> ProgressBar {
+        if self.reducer.rank() > 0 {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(steps).with_position(done);
+        let style = "{bar:24} {pos}/{len} {msg} ETA {eta}";
+        bar.with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()))
+    }
+
+    fn show(&self, bar: &ProgressBar, report: &StepReport) {
+        let speed = report.tokens as f64 / report.seconds;
+        let low = report.distilled_loss.map_or(String::new(), |loss| format!(" low {loss:.3}"));
+        bar.set_message(format!("{} loss {:.3}{low} {speed:.0} tokens/s", report.plan.primary, report.loss));
+        bar.set_position(report.step);
+        if bar.is_hidden() && self.reducer.rank() == 0 && report.step.is_multiple_of(50) {
+            eprintln!("step {} {} loss {:.4} {speed:.0} tokens/s", report.step, report.plan.primary, report.loss);
+        }
+    }
+}
+
+fn row(report: &StepReport, trainer: &Trainer<'_>) -> StepRow {
+    StepRow {
+        step: report.step,
+        width: report.plan.primary,
+        distilled: report.plan.distilled.map(Width::At),
+        loss: report.loss,
+        distill_loss: report.distilled_loss,
+        learning_rate: report.rate,
+        gradient_norm: report.gradient_norm,
+        tokens: report.tokens as u64,
+        seconds: report.seconds,
+        scores: trainer.progress().strategy.scores(),
+    }
+}

@@ -1,0 +1,176 @@
+//! From the command line to what a run needs: a model, a tokenizer, data.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use otaro::{Architecture, ChatTemplate, TextFiles, Tokenizer};
+
+use super::arguments::{Packing, RunArguments};
+use crate::{
+    data::{self, Dataset, Document, Encoder, SpecialToken, TokenizerSettings, encode_sources, train_tokenizer},
+    model::{initialize, load_folder, read_architecture},
+    train::RunSettings,
+};
+
+/// The files of a tokenizer that a model folder may have.
+const TEXT_FILES: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "chat_template.jinja",
+];
+
+/// Windows longer than this must be asked for.
+const DEFAULT_LENGTH: usize = 512;
+
+/// What a run needs.
+pub struct Start {
+    /// Every setting that a resumed run must share.
+    pub settings: RunSettings,
+    /// The weights to start from.
+    pub weights: Vec<Vec<f32>>,
+    /// The folder of the tokenizer.
+    pub tokenizer: PathBuf,
+    /// What is trained on.
+    pub training: Dataset,
+    /// What the model is evaluated on at the end.
+    pub evaluation: Option<Dataset>,
+}
+
+impl Start {
+    /// Reads model, tokenizer and data.
+    ///
+    /// # Errors
+    /// Whatever is wrong with one of the files, or two that do not belong together.
+    pub fn prepare(arguments: &RunArguments) -> Result<Self> {
+        let (architecture, weights, start) = model(arguments)?;
+        let length = arguments.length.unwrap_or(architecture.context_length.min(DEFAULT_LENGTH));
+        ensure!(
+            length <= architecture.context_length,
+            "windows of {length} tokens are longer than the model's context of {}",
+            architecture.context_length
+        );
+        let tokenizer = tokenizer_folder(arguments, &architecture)?;
+        let encoder = encoder(&tokenizer, &architecture)?.score_all(arguments.score_all);
+        let examples = encode_sources(&arguments.data, &encoder, arguments.seed)?;
+        let training = match arguments.packing {
+            Packing::Stream => Dataset::stream(&examples, length, arguments.seed)?,
+            Packing::Whole => Dataset::packed(&examples, length, padding(&tokenizer)?, arguments.seed)?,
+        };
+        let evaluation = match &arguments.eval_data {
+            Some(path) => {
+                let examples = encoder.encode(&data::read(path)?)?;
+                Some(Dataset::in_order(&examples, length, arguments.eval_windows)?)
+            }
+            None => None,
+        };
+        let sources: Vec<_> = arguments.data.iter().map(|source| format!("{}:{}", source.path.display(), source.repeat)).collect();
+        let settings = RunSettings {
+            start,
+            architecture,
+            data: sources.join(" "),
+            data_fingerprint: training.fingerprint().to_string(),
+            length,
+            batch: arguments.batch,
+            micro_batch: arguments.micro_batch,
+            steps: arguments.steps,
+            seed: arguments.seed,
+            reconstruction: arguments.reconstruction,
+            strategy: arguments.strategy.settings(arguments.seed),
+            optimizer: arguments.optimizer.settings(),
+        };
+        Ok(Self { settings, weights, tokenizer, training, evaluation })
+    }
+}
+
+fn model(arguments: &RunArguments) -> Result<(Architecture, Vec<Vec<f32>>, String)> {
+    match (&arguments.model, &arguments.from_scratch) {
+        (Some(folder), _) => {
+            let (architecture, weights) = load_folder(folder)?;
+            Ok((architecture, weights, folder.display().to_string()))
+        }
+        (None, Some(config)) => {
+            let architecture = read_architecture(config)?;
+            let weights = initialize(&architecture, arguments.seed);
+            let start = format!("{}, random weights of seed {}", config.display(), arguments.seed);
+            Ok((architecture, weights, start))
+        }
+        (None, None) => bail!("give --model FOLDER or --from-scratch CONFIG"),
+    }
+}
+
+/// Where the tokenizer lies; a new one is learnt first when asked for, once per `--out`.
+fn tokenizer_folder(arguments: &RunArguments, architecture: &Architecture) -> Result<PathBuf> {
+    if !arguments.train_tokenizer {
+        let given = arguments.tokenizer.as_ref().or(arguments.model.as_ref());
+        return given.cloned().context("a new model needs --tokenizer FOLDER or --train-tokenizer");
+    }
+    let folder = arguments.out.join("tokenizer");
+    if arguments.resume {
+        return Ok(folder);
+    }
+    let mut texts = Vec::new();
+    for source in &arguments.data {
+        texts.extend(data::read(&source.path)?.into_iter().map(text));
+    }
+    let settings = TokenizerSettings {
+        vocab_size: architecture.vocab_size,
+        context_length: architecture.context_length,
+        ..TokenizerSettings::default()
+    };
+    train_tokenizer(texts.into_iter(), &settings, |_| {})?.save(&folder)?;
+    Ok(folder)
+}
+
+/// The words of a document.
+fn text(document: Document) -> String {
+    match document {
+        Document::Text(text) => text,
+        Document::Chat(messages) => {
+            let words: Vec<_> = messages.into_iter().map(|message| message.content).collect();
+            words.join("\n")
+        }
+    }
+}
+
+fn encoder(folder: &Path, architecture: &Architecture) -> Result<Encoder> {
+    let read = |name: &str| fs::read(folder.join(name)).ok();
+    let tokenizer = folder.join("tokenizer.json");
+    let bytes = fs::read(&tokenizer).with_context(|| format!("cannot read {}", tokenizer.display()))?;
+    let (config, generation, template) =
+        (read("tokenizer_config.json"), read("generation_config.json"), read("chat_template.jinja"));
+    let files = TextFiles {
+        tokenizer: &bytes,
+        tokenizer_config: config.as_deref(),
+        generation_config: generation.as_deref(),
+        config: None,
+        chat_template: template.as_deref(),
+    };
+    let tokenizer = Tokenizer::new(&files).with_context(|| tokenizer.display().to_string())?;
+    Encoder::new(tokenizer, ChatTemplate::new(&files)?, architecture.vocab_size)
+}
+
+/// The token that fills up windows: `<|pad|>` where there is one, otherwise the first.
+fn padding(folder: &Path) -> Result<u32> {
+    let path = folder.join("tokenizer.json");
+    let tokenizer = tokenizers::Tokenizer::from_file(&path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+    Ok(tokenizer.token_to_id(SpecialToken::Pad.text()).unwrap_or(0))
+}
+
+/// Copies the tokenizer's files from one folder to another.
+///
+/// # Errors
+/// Those of the file system.
+pub fn copy_text_files(from: &Path, to: &Path) -> Result<()> {
+    for name in TEXT_FILES {
+        let path = from.join(name);
+        if path.exists() {
+            fs::copy(&path, to.join(name)).with_context(|| format!("cannot copy {}", path.display()))?;
+        }
+    }
+    Ok(())
+}

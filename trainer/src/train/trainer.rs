@@ -1,0 +1,232 @@
+//! One training step after another.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use otaro::Precision;
+
+use super::{
+    BatchGradient, GradientEngine, GradientReducer, Optimizer, Passes, Progress, RunSettings, State, scored,
+};
+use crate::{
+    data::{Dataset, Window},
+    model::{Llama, Parameter, TensorSet, fake_quantize, parameters},
+    strategy::{Plan, Strategy, Update, Width},
+};
+
+/// What happened in a step.
+#[derive(Clone, Debug)]
+pub struct StepReport {
+    /// The step, from 1.
+    pub step: u64,
+    /// Which widths were trained.
+    pub plan: Plan,
+    /// Cross-entropy at the primary width, nats per token.
+    pub loss: f64,
+    /// Cross-entropy at the distilled width, nats per token.
+    pub distilled_loss: Option<f64>,
+    /// Norm of the gradient of this batch, before it was shortened.
+    pub gradient_norm: f64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Scored tokens of the batch.
+    pub tokens: usize,
+    /// Seconds the step took.
+    pub seconds: f64,
+}
+
+/// A run in memory.
+pub struct Trainer<'a> {
+    dataset: &'a Dataset,
+    reducer: &'a dyn GradientReducer,
+    parameters: Vec<Parameter>,
+    device: Device,
+    engine: GradientEngine,
+    optimizer: Optimizer,
+    weights: TensorSet,
+    accumulator: Option<TensorSet>,
+    progress: Progress,
+}
+
+impl<'a> Trainer<'a> {
+    /// A new run from `weights`.
+    ///
+    /// # Errors
+    /// Settings that contradict each other, weights of another shape.
+    pub fn start(
+        settings: RunSettings,
+        weights: Vec<Vec<f32>>,
+        dataset: &'a Dataset,
+        reducer: &'a dyn GradientReducer,
+        device: Device,
+        threads: usize,
+    ) -> Result<Self> {
+        let parameters = parameters(&settings.architecture);
+        let weights = TensorSet::from_host(weights, &parameters, &device)?;
+        let strategy = Strategy::new(settings.strategy.clone())?;
+        let progress = Progress { settings, step: 0, updates: 0, tokens: 0, seconds: 0.0, strategy };
+        let state = State { progress, weights, moments: None, accumulator: None };
+        Ok(Self::resume(state, dataset, reducer, device, threads))
+    }
+
+    /// Goes on from a stored state.
+    pub fn resume(
+        state: State,
+        dataset: &'a Dataset,
+        reducer: &'a dyn GradientReducer,
+        device: Device,
+        threads: usize,
+    ) -> Self {
+        let State { progress, weights, moments, accumulator } = state;
+        let settings = &progress.settings;
+        let model = Llama::new(&settings.architecture, settings.length, &device);
+        Self {
+            dataset,
+            reducer,
+            parameters: parameters(&settings.architecture),
+            engine: GradientEngine::new(model, device.clone(), threads, settings.micro_batch),
+            optimizer: Optimizer::new(&settings.optimizer, moments),
+            device,
+            weights,
+            accumulator,
+            progress,
+        }
+    }
+
+    /// What has been done so far.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The trained weights.
+    pub fn weights(&self) -> &TensorSet {
+        &self.weights
+    }
+
+    /// The tensors of the model.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// Everything that a later process needs to go on.
+    pub fn state(&self) -> State {
+        State {
+            progress: self.progress.clone(),
+            weights: self.weights.clone(),
+            moments: self.optimizer.moments().cloned(),
+            accumulator: self.accumulator.clone(),
+        }
+    }
+
+    /// Trains on the next batch.
+    ///
+    /// # Errors
+    /// A loss or a gradient that is not finite: the weights are those before the step then.
+    pub fn step(&mut self) -> Result<StepReport> {
+        let start = Instant::now();
+        let settings = &self.progress.settings;
+        let (index, rate) = (self.progress.step, settings.optimizer.rate(self.progress.step, settings.steps));
+        let windows = self.dataset.batch(index, settings.batch, settings.seed);
+        let plan = self.progress.strategy.plan();
+        let batch = self.gradient(plan, &windows).with_context(|| format!("step {}", index + 1))?;
+        let tokens = scored(&windows);
+        let (loss, distilled_loss) = (batch.loss / tokens as f64, batch.distilled_loss / tokens as f64);
+        let gradient_norm = batch.gradient.norm();
+        if !(loss.is_finite() && distilled_loss.is_finite() && gradient_norm.is_finite()) {
+            bail!(
+                "step {}: the loss is {loss} and the norm of the gradient {gradient_norm} at {}; a lower learning \
+                 rate or a longer warm-up may help",
+                index + 1,
+                plan.primary
+            );
+        }
+        self.progress.strategy.observe(plan.primary, loss)?;
+        if let Some(low) = plan.distilled {
+            self.progress.strategy.observe(Width::At(low), distilled_loss)?;
+        }
+        self.apply(plan, batch.gradient, gradient_norm, rate);
+        let seconds = start.elapsed().as_secs_f64();
+        self.progress.step += 1;
+        self.progress.tokens += tokens as u64;
+        self.progress.seconds += seconds;
+        let distilled_loss = plan.distilled.map(|_| distilled_loss);
+        Ok(StepReport { step: index + 1, plan, loss, distilled_loss, gradient_norm, rate, tokens, seconds })
+    }
+
+    /// The weights as a device reads them at `width`.
+    ///
+    /// # Errors
+    /// A weight that SEFP cannot hold.
+    pub fn weights_at(&self, width: Width) -> Result<TensorSet> {
+        match width {
+            Width::Full => Ok(self.weights.clone()),
+            Width::At(precision) => self.quantized(precision),
+        }
+    }
+
+    /// Sum of the negative log-likelihoods of `windows` at `width`, and the scored tokens.
+    ///
+    /// # Errors
+    /// As [`Self::weights_at`]; a loss that is not finite.
+    pub fn evaluate(&self, width: Width, windows: &[&Window]) -> Result<(f64, usize)> {
+        self.engine.evaluate(&self.weights_at(width)?, windows)
+    }
+
+    fn quantized(&self, precision: Precision) -> Result<TensorSet> {
+        fake_quantize(&self.weights, &self.parameters, precision, self.progress.settings.reconstruction)
+    }
+
+    /// The gradient of this rank's share, summed over the ranks.
+    fn gradient(&self, plan: Plan, windows: &[&Window]) -> Result<BatchGradient> {
+        let primary = self.weights_at(plan.primary)?;
+        let low = plan.distilled.map(|precision| self.quantized(precision)).transpose()?;
+        let share = self.progress.settings.strategy.distill_weight as f32;
+        let passes = Passes { primary: &primary, distilled: low.as_ref().map(|low| (low, share)) };
+        let mine = self.share(windows);
+        let mut batch = self.engine.gradient(&passes, &mine, scored(windows))?;
+        if self.reducer.ranks() > 1 {
+            let mut host = batch.gradient.to_host()?;
+            for tensor in &mut host {
+                self.reducer.sum(tensor)?;
+            }
+            batch.gradient = TensorSet::from_host(host, &self.parameters, &self.device)?;
+            let mut sums = [batch.loss, batch.distilled_loss];
+            self.reducer.sum_exact(&mut sums)?;
+            [batch.loss, batch.distilled_loss] = sums;
+        }
+        Ok(batch)
+    }
+
+    /// The micro-batches of this rank: every `ranks`-th one.
+    fn share<'w>(&self, windows: &[&'w Window]) -> Vec<&'w Window> {
+        let micro_batches = windows.chunks(self.progress.settings.micro_batch);
+        micro_batches.skip(self.reducer.rank()).step_by(self.reducer.ranks()).flatten().copied().collect()
+    }
+
+    fn apply(&mut self, plan: Plan, gradient: TensorSet, norm: f64, rate: f64) {
+        let (gradient, norm) = match self.progress.strategy.update(plan.primary) {
+            Update::Now => (gradient, norm),
+            Update::Accumulate => {
+                self.accumulator = Some(self.accumulated(gradient));
+                return;
+            }
+            Update::AccumulateThenApply { batches } => {
+                let mean = self.accumulated(gradient).scale(1.0 / batches as f32);
+                let norm = mean.norm();
+                (mean, norm)
+            }
+        };
+        let weights = std::mem::replace(&mut self.weights, TensorSet::new(Vec::new()));
+        self.weights = self.optimizer.update(weights, &self.parameters, gradient, norm, rate);
+        self.progress.updates += 1;
+    }
+
+    /// What waited in the accumulator, and `gradient`.
+    fn accumulated(&mut self, gradient: TensorSet) -> TensorSet {
+        match self.accumulator.take() {
+            Some(sum) => sum.plus(gradient),
+            None => gradient,
+        }
+    }
+}
