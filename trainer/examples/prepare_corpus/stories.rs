@@ -4,12 +4,18 @@ use std::{collections::HashSet, path::Path};
 
 use anyhow::Result;
 use otaro_trainer::data::{Document, read};
-use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
+use rand::{
+    RngExt,
+    rngs::StdRng,
+    seq::{IndexedRandom, IteratorRandom},
+};
 
 use crate::{Chat, Row, Tally, clean};
 
-/// Stories that begin with the same characters are one.
-const BEGINNING: usize = 80;
+/// Stories with so many characters in common at the start are one.
+const SAME: usize = 200;
+/// A story with so many in common with one for evaluation is not used.
+const HELD_OUT: usize = 80;
 /// Requests that name nothing.
 const ANY_STORY: [&str; 14] = [
     "Tell me a story.",
@@ -49,6 +55,10 @@ const ANOTHER: [&str; 6] = [
     "One more story, please.",
     "Tell me one more.",
 ];
+/// What people say who are offered a story.
+const YES: [&str; 6] = ["Yes, please!", "Yes", "yes please", "Sure!", "Okay", "I would like that."];
+/// How an answer ends that offers one.
+const OFFER: &str = "story?";
 /// What people say after a story, and what is said to that.
 const THANKS: [(&str, &str); 8] = [
     ("Thank you!", "You're very welcome."),
@@ -97,14 +107,12 @@ impl Collection {
     }
 
     fn add(&mut self, file: &'static str, text: &str, tally: &mut Tally) {
-        let unique = clean::story(text).and_then(|story| {
-            let beginning = beginning(&story);
-            match self.held_out.contains(&beginning) {
+        let unique =
+            clean::story(text).and_then(|story| match self.held_out.contains(&beginning(&story, HELD_OUT)) {
                 true => Err("held out for evaluation"),
-                false if self.beginnings.insert(beginning) => Ok(story),
+                false if self.beginnings.insert(beginning(&story, SAME)) => Ok(story),
                 false => Err("double"),
-            }
-        });
+            });
         self.texts.extend(tally.keep(file, text.len(), unique));
     }
 }
@@ -112,14 +120,14 @@ impl Collection {
 /// How the stories of a text file begin.
 pub fn beginnings(path: &Path) -> Result<HashSet<String>> {
     let stories = read(path)?.into_iter().filter_map(|document| match document {
-        Document::Text(text) => clean::story(&text).ok(),
+        Document::Text(text) => clean::plain(&text).ok(),
         Document::Chat(_) => None,
     });
-    Ok(stories.map(|story| beginning(&story)).collect())
+    Ok(stories.map(|story| beginning(&story, HELD_OUT)).collect())
 }
 
-fn beginning(story: &str) -> String {
-    story.chars().filter(|character| !character.is_whitespace()).take(BEGINNING).collect()
+fn beginning(story: &str, characters: usize) -> String {
+    story.replace('\n', " ").chars().take(characters).collect()
 }
 
 /// Requests and their stories. Of the requests that list words, which nobody writes, most are made
@@ -136,7 +144,7 @@ pub fn chats(
         let bytes = row.messages.iter().map(|message| message.content.len()).sum();
         let request = clean::chat(&row.messages).and_then(|chat| {
             let story = clean::story(&chat.messages[1].content)?;
-            match held_out.contains(&beginning(&story)) {
+            match held_out.contains(&beginning(&story, HELD_OUT)) {
                 true => Err("held out for evaluation"),
                 false => Ok(Chat::pair(plainer(&chat.messages[0].content, &story, random), story)),
             }
@@ -186,17 +194,26 @@ fn topic(story: &str) -> Option<&'static str> {
 /// Some conversations go on after the story, some begin with something else.
 fn with_turns(story: Chat, previous: Option<String>, small_talk: &[Chat], random: &mut StdRng) -> Chat {
     let turns = random.random_range(0..10);
-    match (turns, small_talk.choose(random), previous) {
+    let talk = if turns < 4 { small_talk.choose(random) } else { offers(small_talk).choose(random) };
+    match (turns, talk, previous) {
         (0..=1, Some(talk), _) => talk.clone().then(&story),
         (2, _, _) => {
             let (thanks, welcome) = pick(&THANKS, random);
             story.then(&Chat::pair(thanks, welcome))
+        }
+        (4..=5, Some(offer), _) if ANY_STORY.contains(&story.messages[0].content.as_str()) => {
+            offer.clone().then(&Chat::pair(pick(&YES, random), story.messages[1].content.clone()))
         }
         (3, _, Some(other)) if story.characters() + other.len() <= clean::LONGEST => {
             story.then(&Chat::pair(pick(&ANOTHER, random), other))
         }
         _ => story,
     }
+}
+
+/// The small talk in which a story is offered.
+fn offers(small_talk: &[Chat]) -> impl Iterator<Item = &Chat> {
+    small_talk.iter().filter(|chat| chat.messages[chat.messages.len() - 1].content.ends_with(OFFER))
 }
 
 fn pick<T: Copy>(choices: &[T], random: &mut StdRng) -> T {
