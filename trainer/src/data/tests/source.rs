@@ -57,7 +57,7 @@ fn a_mix_counts_every_document_as_often_as_asked() {
     let mut counts: Vec<i32> = counts.into_values().collect();
     counts.sort_unstable();
     assert_eq!(counts, [2, 2, 2, 2, 2, 3, 3, 3, 3, 3]);
-    assert_eq!(encode_sources(&[one.clone()], &encoder(), 1).unwrap(), mix[..25]);
+    assert_eq!(encode_sources(std::slice::from_ref(&one), &encoder(), 1).unwrap(), mix[..25]);
     assert_ne!(encode_sources(&[one], &encoder(), 2).unwrap(), mix[..25]);
 }
 
