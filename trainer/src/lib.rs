@@ -4,6 +4,7 @@ mod atomic;
 pub mod command;
 pub mod data;
 pub mod log;
+pub mod memory;
 pub mod model;
 pub mod plot;
 pub mod report;
