@@ -3,6 +3,7 @@
 mod atomic;
 pub mod command;
 pub mod data;
+pub mod kernels;
 pub mod log;
 pub mod memory;
 pub mod model;
