@@ -19,6 +19,7 @@ use super::{
 use crate::{
     log::{Log, StepRow},
     model::parameters,
+    report::{Evaluation, RunSummary},
     strategy::Width,
     train::{GradientReducer, State, StepReport, Trainer},
 };
@@ -58,7 +59,9 @@ pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &Can
     let session = Session { arguments, reducer, path };
     let outcome = session.train(&mut trainer, cancel)?;
     if outcome == Outcome::Finished && reducer.rank() == 0 {
-        finish::finish(arguments, &trainer, &start)?;
+        let summary = finish::finish(arguments, &trainer, &start)?;
+        show_perplexities(&summary);
+        println!("{}", arguments.out.join("model.sefp.safetensors").display());
     }
     Ok(outcome)
 }
@@ -68,7 +71,8 @@ fn state_path(arguments: &RunArguments) -> PathBuf {
     arguments.out.join("state.safetensors")
 }
 
-fn device(name: DeviceName) -> Device {
+/// The device of a name.
+pub fn device(name: DeviceName) -> Device {
     match name {
         DeviceName::Cpu => Device::flex(),
         #[cfg(feature = "gpu")]
@@ -76,7 +80,8 @@ fn device(name: DeviceName) -> Device {
     }
 }
 
-fn threads(arguments: &RunArguments) -> usize {
+/// How many threads to use.
+pub fn threads(arguments: &RunArguments) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     arguments.threads.unwrap_or_else(cores)
 }
@@ -134,7 +139,7 @@ impl Session<'_> {
         if self.reducer.rank() > 0 {
             return Ok(None);
         }
-        Log::open(&self.arguments.out.join("steps.csv"), step).map(Some)
+        Log::open(&finish::steps_path(&self.arguments.out), step).map(Some)
     }
 
     fn progress_bar(&self, done: u64, steps: u64) -> ProgressBar {
@@ -169,5 +174,12 @@ fn row(report: &StepReport, trainer: &Trainer<'_>) -> StepRow {
         tokens: report.tokens as u64,
         seconds: report.seconds,
         scores: trainer.progress().strategy.scores(),
+    }
+}
+
+fn show_perplexities(summary: &RunSummary) {
+    for Evaluation { reconstruction, width, perplexity, .. } in &summary.evaluations {
+        let reconstruction = reconstruction.map_or(String::new(), |reconstruction| reconstruction.to_string());
+        println!("{width:>4} {reconstruction:<8} perplexity {perplexity:.3}");
     }
 }

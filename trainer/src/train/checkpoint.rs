@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Moments, RunSettings};
 use crate::{
+    atomic::replace,
     model::{Parameter, TensorSet},
     strategy::Strategy,
 };
@@ -120,20 +121,4 @@ fn read_set(
     };
     let values = parameters.iter().map(read).collect::<Result<_>>()?;
     TensorSet::from_host(values, parameters, device)
-}
-
-/// Has `write` make a file beside `path`, then syncs it and moves it there.
-///
-/// # Errors
-/// Those of `write` and of the file system; what stood at `path` stands there still then.
-pub fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let place = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let result = || -> Result<()> {
-        let temporary = tempfile::NamedTempFile::new_in(place)?.into_temp_path();
-        write(&temporary)?;
-        fs::File::open(&temporary)?.sync_all()?;
-        temporary.persist(path)?;
-        Ok(fs::File::open(place)?.sync_all()?)
-    };
-    result().with_context(|| format!("cannot write {}", path.display()))
 }
