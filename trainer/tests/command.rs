@@ -45,7 +45,7 @@ fn weights(folder: &Path) -> Vec<u8> {
 #[test]
 fn a_run_leaves_a_model_its_card_its_log_and_its_plots() {
     let place = Place::new();
-    let text = succeed(&place.flags("out"), &["--method", "otaro", "--huggingface"]);
+    let text = succeed(&place.flags("out"), &["--method", "otaro", "--huggingface", "--eval-every", "4"]);
     assert!(text.contains("M3 midpoint perplexity"), "{text}");
     let out = place.path("out");
     for name in ["model.sefp.safetensors", "README.md", "summary.json", "steps.csv", "state.safetensors"] {
@@ -56,6 +56,8 @@ fn a_run_leaves_a_model_its_card_its_log_and_its_plots() {
     }
     assert!(fs::read_to_string(out.join("README.md")).unwrap().contains("| midpoint |"));
     assert_eq!(fs::read_to_string(out.join("steps.csv")).unwrap().lines().count(), 9);
+    let evaluations = fs::read_to_string(out.join("evaluations.csv")).unwrap();
+    assert_eq!(evaluations.lines().count(), 1 + 2 * 7, "two evaluations of seven widths:\n{evaluations}");
     otaro::Checkpoint::open(out.join("model.sefp.safetensors")).unwrap().require(otaro::Precision::MAX).unwrap();
     // A folder that holds a run is not overwritten.
     assert!(fail(&place.flags("out"), &[]).contains("--resume"));

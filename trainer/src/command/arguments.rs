@@ -76,6 +76,9 @@ pub struct RunArguments {
     /// Windows of the evaluation
     #[arg(long, default_value_t = 64)]
     pub eval_windows: usize,
+    /// Evaluate every so many steps too, into evaluations.csv; 0 never
+    #[arg(long, default_value_t = 0)]
+    pub eval_every: u64,
     /// Conversations: also count the words of the user
     #[arg(long)]
     pub score_all: bool,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use otaro::pack::pack_folder;
+use otaro::{Reconstruction, pack::pack_folder};
 
 use super::{
     arguments::RunArguments,
@@ -32,7 +32,7 @@ use crate::{
 /// Those of the file system; weights that SEFP cannot hold.
 pub fn finish(arguments: &RunArguments, trainer: &Trainer<'_>, start: &Start) -> Result<RunSummary> {
     let evaluations = match &start.evaluation {
-        Some(data) => evaluate(trainer, data)?,
+        Some(data) => evaluate(trainer, data, &[Reconstruction::Midpoint, Reconstruction::Truncate])?,
         None => Vec::new(),
     };
     let summary = summary(arguments, trainer.progress(), evaluations)?;
