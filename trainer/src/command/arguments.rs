@@ -24,7 +24,26 @@ pub struct Arguments {
 #[derive(Subcommand)]
 pub enum Chore {
     /// Train a model and pack it
+    #[command(args_override_self = true)]
     Run(Box<RunArguments>),
+    /// Compare the gradients of the widths over --steps batches
+    #[command(args_override_self = true)]
+    Gradients(Box<RunArguments>),
+    /// Make the runs of a plan that have no result yet
+    Study {
+        /// A JSON file: see docs/training.md
+        #[arg(default_value = "docs/results/otaro/plan.json")]
+        plan: PathBuf,
+        /// Folder of the results
+        #[arg(long, default_value = "docs/results/otaro")]
+        results: PathBuf,
+    },
+    /// Write tables and plots from the results of a study
+    Report {
+        /// Folder of the results
+        #[arg(default_value = "docs/results/otaro")]
+        results: PathBuf,
+    },
 }
 
 /// The flags of a run.
@@ -51,9 +70,15 @@ pub struct RunArguments {
     /// What the final perplexity is measured on
     #[arg(long)]
     pub eval_data: Option<PathBuf>,
+    /// Last share of the data to keep for the evaluation, when there is no --eval-data
+    #[arg(long, default_value_t = 0.0, conflicts_with = "eval_data")]
+    pub holdout: f64,
     /// Windows of the evaluation
     #[arg(long, default_value_t = 64)]
     pub eval_windows: usize,
+    /// Evaluate every so many steps too, into evaluations.csv; 0 never
+    #[arg(long, default_value_t = 0)]
+    pub eval_every: u64,
     /// Conversations: also count the words of the user
     #[arg(long)]
     pub score_all: bool,

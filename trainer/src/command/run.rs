@@ -13,12 +13,15 @@ use otaro::CancelToken;
 
 use super::{
     arguments::{DeviceName, RunArguments},
+    evaluate::evaluate,
     finish,
     start::Start,
 };
 use crate::{
-    log::{Log, StepRow},
+    data::Dataset,
+    log::{EvaluationRow, Log, StepRow},
     model::parameters,
+    report::{Evaluation, RunSummary},
     strategy::Width,
     train::{GradientReducer, State, StepReport, Trainer},
 };
@@ -55,10 +58,12 @@ pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &Can
         let weights = start.weights.clone();
         Trainer::start(start.settings.clone(), weights, &start.training, reducer, device, threads)?
     };
-    let session = Session { arguments, reducer, path };
+    let session = Session { arguments, reducer, path, evaluation: start.evaluation.as_ref() };
     let outcome = session.train(&mut trainer, cancel)?;
     if outcome == Outcome::Finished && reducer.rank() == 0 {
-        finish::finish(arguments, &trainer, &start)?;
+        let summary = finish::finish(arguments, &trainer, &start)?;
+        show_perplexities(&summary);
+        println!("{}", arguments.out.join("model.sefp.safetensors").display());
     }
     Ok(outcome)
 }
@@ -68,7 +73,8 @@ fn state_path(arguments: &RunArguments) -> PathBuf {
     arguments.out.join("state.safetensors")
 }
 
-fn device(name: DeviceName) -> Device {
+/// The device of a name.
+pub fn device(name: DeviceName) -> Device {
     match name {
         DeviceName::Cpu => Device::flex(),
         #[cfg(feature = "gpu")]
@@ -76,7 +82,8 @@ fn device(name: DeviceName) -> Device {
     }
 }
 
-fn threads(arguments: &RunArguments) -> usize {
+/// How many threads to use.
+pub fn threads(arguments: &RunArguments) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     arguments.threads.unwrap_or_else(cores)
 }
@@ -85,12 +92,13 @@ struct Session<'a> {
     arguments: &'a RunArguments,
     reducer: &'a dyn GradientReducer,
     path: PathBuf,
+    evaluation: Option<&'a Dataset>,
 }
 
 impl Session<'_> {
     fn train(&self, trainer: &mut Trainer<'_>, cancel: &CancelToken) -> Result<Outcome> {
         let steps = trainer.progress().settings.steps;
-        let mut log = self.log(trainer.progress().step)?;
+        let (mut log, mut evaluations) = (self.log(trainer)?, self.evaluations(trainer)?);
         let bar = self.progress_bar(trainer.progress().step, steps);
         let every = Duration::from_secs_f64(self.arguments.checkpoint_minutes.max(0.0) * 60.0);
         let mut saved = Instant::now();
@@ -104,6 +112,11 @@ impl Session<'_> {
             self.show(&bar, &report);
             if let Some(log) = &mut log {
                 log.append(&row(&report, trainer))?;
+            }
+            if let Some(evaluations) = &mut evaluations
+                && report.step.is_multiple_of(self.arguments.eval_every)
+            {
+                self.evaluate(trainer, evaluations)?;
             }
             if saved.elapsed() >= every {
                 self.save(trainer)?;
@@ -130,11 +143,29 @@ impl Session<'_> {
     }
 
     /// The log of steps, without those that were not saved before the run ended last time.
-    fn log(&self, step: u64) -> Result<Option<Log<StepRow>>> {
+    fn log(&self, trainer: &Trainer<'_>) -> Result<Option<Log<StepRow>>> {
         if self.reducer.rank() > 0 {
             return Ok(None);
         }
-        Log::open(&self.arguments.out.join("steps.csv"), step).map(Some)
+        Log::open(&finish::steps_path(&self.arguments.out), trainer.progress().step).map(Some)
+    }
+
+    /// The log of evaluations on the way, where they are wanted.
+    fn evaluations(&self, trainer: &Trainer<'_>) -> Result<Option<Log<EvaluationRow>>> {
+        if self.reducer.rank() > 0 || self.arguments.eval_every == 0 || self.evaluation.is_none() {
+            return Ok(None);
+        }
+        Log::open(&self.arguments.out.join("evaluations.csv"), trainer.progress().step).map(Some)
+    }
+
+    fn evaluate(&self, trainer: &Trainer<'_>, log: &mut Log<EvaluationRow>) -> Result<()> {
+        let Some(data) = self.evaluation else { return Ok(()) };
+        let step = trainer.progress().step;
+        for evaluation in evaluate(trainer, data, &[self.arguments.reconstruction])? {
+            let Evaluation { reconstruction, width, perplexity, tokens } = evaluation;
+            log.append(&EvaluationRow { step, reconstruction, width, perplexity, tokens })?;
+        }
+        Ok(())
     }
 
     fn progress_bar(&self, done: u64, steps: u64) -> ProgressBar {
@@ -169,5 +200,12 @@ fn row(report: &StepReport, trainer: &Trainer<'_>) -> StepRow {
         tokens: report.tokens as u64,
         seconds: report.seconds,
         scores: trainer.progress().strategy.scores(),
+    }
+}
+
+fn show_perplexities(summary: &RunSummary) {
+    for Evaluation { reconstruction, width, perplexity, .. } in &summary.evaluations {
+        let reconstruction = reconstruction.map_or(String::new(), |reconstruction| reconstruction.to_string());
+        println!("{width:>4} {reconstruction:<8} perplexity {perplexity:.3}");
     }
 }

@@ -10,8 +10,9 @@ use otaro::{Architecture, ChatTemplate, TextFiles, Tokenizer};
 
 use super::arguments::{Packing, RunArguments};
 use crate::{
-    data::{self, Dataset, Document, Encoder, SpecialToken, TokenizerSettings, encode_sources, train_tokenizer},
+    data::{self, Dataset, Document, Encoder, Example, hold_out, SpecialToken, TokenizerSettings, encode_sources, train_tokenizer},
     model::{initialize, load_folder, read_architecture},
+    strategy::Method,
     train::RunSettings,
 };
 
@@ -56,18 +57,17 @@ impl Start {
         );
         let tokenizer = tokenizer_folder(arguments, &architecture)?;
         let encoder = encoder(&tokenizer, &architecture)?.score_all(arguments.score_all);
-        let examples = encode_sources(&arguments.data, &encoder, arguments.seed)?;
+        let (examples, kept) = examples(arguments, &encoder)?;
         let training = match arguments.packing {
             Packing::Stream => Dataset::stream(&examples, length, arguments.seed)?,
             Packing::Whole => Dataset::packed(&examples, length, padding(&tokenizer)?, arguments.seed)?,
         };
-        let evaluation = match &arguments.eval_data {
-            Some(path) => {
-                let examples = encoder.encode(&data::read(path)?)?;
-                Some(Dataset::in_order(&examples, length, arguments.eval_windows)?)
-            }
-            None => None,
-        };
+        let evaluation = kept.map(|kept| Dataset::in_order(&kept, length, arguments.eval_windows)).transpose()?;
+        let mut strategy = arguments.strategy.settings(arguments.seed);
+        let untrained = strategy.method == Method::None;
+        if untrained {
+            strategy.method = Method::Full;
+        }
         let sources: Vec<_> = arguments.data.iter().map(|source| format!("{}:{}", source.path.display(), source.repeat)).collect();
         let settings = RunSettings {
             start,
@@ -77,10 +77,10 @@ impl Start {
             length,
             batch: arguments.batch,
             micro_batch: arguments.micro_batch,
-            steps: arguments.steps,
+            steps: if untrained { 0 } else { arguments.steps },
             seed: arguments.seed,
             reconstruction: arguments.reconstruction,
-            strategy: arguments.strategy.settings(arguments.seed),
+            strategy,
             optimizer: arguments.optimizer.settings(),
         };
         Ok(Self { settings, weights, tokenizer, training, evaluation })
@@ -101,6 +101,22 @@ fn model(arguments: &RunArguments) -> Result<(Architecture, Vec<Vec<f32>>, Strin
         }
         (None, None) => bail!("give --model FOLDER or --from-scratch CONFIG"),
     }
+}
+
+/// What is trained on, and what is evaluated on.
+fn examples(arguments: &RunArguments, encoder: &Encoder) -> Result<(Vec<Example>, Option<Vec<Example>>)> {
+    if arguments.holdout > 0.0 {
+        let mut documents = Vec::new();
+        for source in &arguments.data {
+            ensure!(source.repeat == 1.0, "{}: --holdout takes no repeated data", source.path.display());
+            documents.extend(data::read(&source.path)?);
+        }
+        let (training, kept) = hold_out(documents, arguments.holdout)?;
+        return Ok((encoder.encode(&training)?, Some(encoder.encode(&kept)?)));
+    }
+    let examples = encode_sources(&arguments.data, encoder, arguments.seed)?;
+    let kept = arguments.eval_data.as_ref().map(|path| encoder.encode(&data::read(path)?)).transpose()?;
+    Ok((examples, kept))
 }
 
 /// Where the tokenizer lies; a new one is learnt first when asked for, once per `--out`.

@@ -8,6 +8,7 @@
 //! the number of the step, so a run is resumed by its step alone.
 
 mod encode;
+mod holdout;
 mod lines;
 mod order;
 mod packing;
@@ -19,6 +20,7 @@ mod tokenizer;
 mod windows;
 
 pub use encode::{Encoder, Example};
+pub use holdout::hold_out;
 pub use lines::Lines;
 pub use reader::{Document, read};
 pub use source::{Source, encode_sources};

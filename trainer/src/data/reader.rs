@@ -22,7 +22,7 @@ pub enum Document {
 
 /// The documents of a file, in their order. The extension says the format:
 ///
-/// - `.txt`: texts, with a line `<|endoftext|>` between two of them; without any, the whole file is
+/// - `.txt`, `.raw`: texts, with a line `<|endoftext|>` between two of them; without any, the whole file is
 ///   one text, to the byte.
 /// - `.jsonl`: one document per line, `{"text": "..."}` or
 ///   `{"messages": [{"role": "user", "content": "..."}, ...]}`, the roles being `system`, `user` and
@@ -53,13 +53,13 @@ impl Format {
         let name = if is_compressed(path) { path.file_stem().map(Path::new) } else { Some(path) };
         let extension = name.and_then(Path::extension).unwrap_or_default().to_ascii_lowercase();
         match extension.to_str() {
-            Some("txt") => Ok(Self::Text),
+            Some("txt" | "raw") => Ok(Self::Text),
             Some("jsonl") => Ok(Self::JsonLines),
             _ if path.is_dir() => {
                 bail!("{} is a folder: name the .txt or .jsonl file in it", path.display())
             }
             _ => bail!(
-                "{}: unknown kind of file; training data ends in .txt, .jsonl, .txt.zst or .jsonl.zst",
+                "{}: unknown kind of file; training data ends in .txt, .raw, .jsonl, or one of them and .zst",
                 path.display()
             ),
         }

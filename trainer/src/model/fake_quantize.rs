@@ -1,12 +1,12 @@
 //! Weights as a device will read them.
 
 use anyhow::{Context, Result};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use otaro::{Precision, Reconstruction};
 use rayon::prelude::*;
 use sefp::GROUP_SIZE;
 
-use super::{Parameter, TensorSet};
+use super::{Parameter, TensorSet, device_quantize::quantize_on_device};
 
 /// The weights that a checkpoint packed from `weights` has at `precision`, bit for bit.
 ///
@@ -21,6 +21,9 @@ pub fn fake_quantize(
     precision: Precision,
     reconstruction: Reconstruction,
 ) -> Result<TensorSet> {
+    if weights.tensors().first().is_some_and(|tensor| tensor.device() != Device::flex()) {
+        return quantize_on_device(weights, parameters, precision, reconstruction);
+    }
     let tensors = weights.tensors().par_iter().zip(parameters).map(|(tensor, parameter)| {
         if !parameter.packed {
             return Ok(tensor.clone());
@@ -46,4 +49,59 @@ fn quantize_rows(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    /// Weights of all magnitudes: every exponent, both clamped ends, groups of zeros, borders of steps.
+    fn weights(parameters: &[Parameter]) -> TensorSet {
+        let mut random = StdRng::seed_from_u64(1);
+        let mut tensor = |parameter: &Parameter| {
+            let count = parameter.shape[0] * parameter.shape[1];
+            let values = (0..count).map(|index| {
+                let magnitude = 2.0_f32.powi((index / GROUP_SIZE % 40) as i32 - 24);
+                match index % 7 {
+                    0 => magnitude,
+                    1 => -magnitude,
+                    _ if index / GROUP_SIZE % 11 == 0 => 0.0,
+                    _ => magnitude * (2.0 * random.random::<f32>() - 1.0),
+                }
+            });
+            values.collect()
+        };
+        let values = parameters.iter().map(&mut tensor).collect();
+        TensorSet::from_host(values, parameters, &Device::flex()).expect("shapes")
+    }
+
+    #[test]
+    fn tensor_operations_give_the_bits_of_the_codec() {
+        let parameter = |shape| Parameter { name: "w".to_string(), shape, packed: true };
+        let parameters = [parameter([9, 320]), parameter([5, 200])];
+        let weights = weights(&parameters);
+        for precision in Precision::ALL {
+            for reconstruction in [Reconstruction::Midpoint, Reconstruction::Truncate] {
+                let codec = fake_quantize(&weights, &parameters, precision, reconstruction).expect("finite");
+                let device =
+                    quantize_on_device(&weights, &parameters, precision, reconstruction).expect("finite");
+                let (codec, device) = (codec.to_host().expect("host"), device.to_host().expect("host"));
+                for (index, (a, b)) in codec.iter().flatten().zip(device.iter().flatten()).enumerate() {
+                    assert_eq!(a.to_bits(), b.to_bits(), "{precision} {reconstruction} {index}: {a} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_held_is_an_error_on_a_device_too() {
+        let parameters = [Parameter { name: "big".to_string(), shape: [1, 64], packed: true }];
+        for value in [65536.0, f32::INFINITY] {
+            let weights = TensorSet::from_host(vec![vec![value; 64]], &parameters, &Device::flex()).expect("shape");
+            let error = quantize_on_device(&weights, &parameters, Precision::E5M4, Reconstruction::Midpoint);
+            assert!(error.expect_err("too large").to_string().contains("big"), "{value}");
+        }
+    }
 }

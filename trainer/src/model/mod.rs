@@ -1,5 +1,6 @@
 //! The LLaMA model as the trainer sees it: named tensors, a forward pass and its loss.
 
+mod device_quantize;
 mod fake_quantize;
 mod folder;
 mod initialize;

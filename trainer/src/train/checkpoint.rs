@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Moments, RunSettings};
 use crate::{
+    atomic::replace,
     model::{Parameter, TensorSet},
     strategy::Strategy,
 };
@@ -122,18 +123,92 @@ fn read_set(
     TensorSet::from_host(values, parameters, device)
 }
 
-/// Has `write` make a file beside `path`, then syncs it and moves it there.
-///
-/// # Errors
-/// Those of `write` and of the file system; what stood at `path` stands there still then.
-pub fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let place = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let result = || -> Result<()> {
-        let temporary = tempfile::NamedTempFile::new_in(place)?.into_temp_path();
-        write(&temporary)?;
-        fs::File::open(&temporary)?.sync_all()?;
-        temporary.persist(path)?;
-        Ok(fs::File::open(place)?.sync_all()?)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        strategy::{Method, StrategySettings},
+        train::{OptimizerSettings, Rule},
     };
-    result().with_context(|| format!("cannot write {}", path.display()))
+
+    fn parameters() -> Vec<Parameter> {
+        let parameter = |name: &str, shape, packed| Parameter { name: name.to_string(), shape, packed };
+        vec![parameter("a", [2, 3], true), parameter("b", [1, 4], false)]
+    }
+
+    fn state() -> State {
+        let set = |first: f32| {
+            let values = parameters().iter().map(|p| vec![first / 3.0; p.shape[0] * p.shape[1]]).collect();
+            TensorSet::from_host(values, &parameters(), &Device::flex()).expect("shapes")
+        };
+        let strategy = StrategySettings::of(Method::Otaro);
+        let settings = RunSettings {
+            start: "test".to_string(),
+            architecture: otaro_tests::tiny::regular(),
+            data: "test".to_string(),
+            data_fingerprint: "00".to_string(),
+            length: 8,
+            batch: 2,
+            micro_batch: 1,
+            steps: 10,
+            seed: 0,
+            reconstruction: otaro::Reconstruction::Midpoint,
+            strategy: strategy.clone(),
+            optimizer: OptimizerSettings {
+                rule: Rule::Adamw,
+                learning_rate: 0.1 + 0.2,
+                warmup: 1,
+                final_share: 0.05,
+                beta_1: 0.9,
+                beta_2: 0.95,
+                weight_decay: 0.01,
+                clip: 1.0,
+            },
+        };
+        let strategy = Strategy::new(strategy).expect("settings");
+        let progress = Progress { settings, step: 3, updates: 2, tokens: 48, seconds: 1.5, strategy };
+        let moments = Some(Moments { updates: 2, first: set(2.0), second: set(3.0) });
+        State { progress, weights: set(1.0), moments, accumulator: Some(set(4.0)) }
+    }
+
+    fn saved() -> Vec<u8> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.safetensors");
+        state().save(&path, &parameters()).expect("saved");
+        fs::read(path).expect("the file")
+    }
+
+    #[test]
+    fn a_state_reads_back_bit_by_bit() {
+        let read = State::parse(&saved(), &parameters(), &Device::flex()).expect("a state");
+        let written = state();
+        assert_eq!(read.progress.settings, written.progress.settings);
+        assert_eq!(read.progress.strategy, written.progress.strategy);
+        let host = |set: &TensorSet| set.to_host().expect("host");
+        assert!(host(&read.weights) == host(&written.weights));
+        let sets = |state: &State| {
+            let moments = state.moments.as_ref().expect("moments");
+            let accumulator = state.accumulator.as_ref().expect("an accumulator");
+            [host(&moments.first), host(&moments.second), host(accumulator)]
+        };
+        assert!(sets(&read) == sets(&written));
+    }
+
+    #[test]
+    fn a_damaged_state_is_an_error_and_never_a_panic() {
+        let bytes = saved();
+        for length in 0..bytes.len() {
+            assert!(State::parse(&bytes[..length], &parameters(), &Device::flex()).is_err(), "cut at {length}");
+        }
+        // Where a flipped bit still reads, it changed a number or a name.
+        for index in 0..bytes.len().min(6000) {
+            let mut damaged = bytes.clone();
+            damaged[index] ^= 0x11;
+            let _ = State::parse(&damaged, &parameters(), &Device::flex());
+        }
+        let mut other = parameters();
+        other[0].shape = [3, 3];
+        let error = State::parse(&bytes, &other, &Device::flex()).err().expect("another model");
+        assert!(format!("{error:#}").contains("has the shape [2, 3]"), "{error:#}");
+    }
 }

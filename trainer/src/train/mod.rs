@@ -7,7 +7,7 @@ mod reducer;
 mod settings;
 mod trainer;
 
-pub use checkpoint::{Progress, State, replace};
+pub use checkpoint::{Progress, State};
 pub use gradient::{BatchGradient, GradientEngine, Passes, scored};
 pub use optimizer::{Moments, Optimizer, OptimizerSettings, Rule};
 pub use reducer::{Alone, GradientReducer};

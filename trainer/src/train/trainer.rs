@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use otaro::Precision;
+use otaro::Reconstruction;
 
 use super::{
     BatchGradient, GradientEngine, GradientReducer, Optimizer, Passes, Progress, RunSettings, State, scored,
@@ -158,10 +158,10 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// A weight that SEFP cannot hold.
-    pub fn weights_at(&self, width: Width) -> Result<TensorSet> {
+    pub fn weights_at(&self, width: Width, reconstruction: Reconstruction) -> Result<TensorSet> {
         match width {
             Width::Full => Ok(self.weights.clone()),
-            Width::At(precision) => self.quantized(precision),
+            Width::At(precision) => fake_quantize(&self.weights, &self.parameters, precision, reconstruction),
         }
     }
 
@@ -169,19 +169,32 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// As [`Self::weights_at`]; a loss that is not finite.
-    pub fn evaluate(&self, width: Width, windows: &[&Window]) -> Result<(f64, usize)> {
-        self.engine.evaluate(&self.weights_at(width)?, windows)
+    pub fn evaluate(
+        &self,
+        width: Width,
+        reconstruction: Reconstruction,
+        windows: &[&Window],
+    ) -> Result<(f64, usize)> {
+        self.engine.evaluate(&self.weights_at(width, reconstruction)?, windows)
     }
 
-    fn quantized(&self, precision: Precision) -> Result<TensorSet> {
-        fake_quantize(&self.weights, &self.parameters, precision, self.progress.settings.reconstruction)
+    /// The gradient of the batch of `step` at `width`, with the weights as they are.
+    ///
+    /// # Errors
+    /// As [`Self::weights_at`].
+    pub fn gradient_at(&self, width: Width, step: u64) -> Result<TensorSet> {
+        let settings = &self.progress.settings;
+        let windows = self.dataset.batch(step, settings.batch, settings.seed);
+        Ok(self.gradient(Plan { primary: width, distilled: None }, &windows)?.gradient)
     }
 
     /// The gradient of this rank's share, summed over the ranks.
     fn gradient(&self, plan: Plan, windows: &[&Window]) -> Result<BatchGradient> {
-        let primary = self.weights_at(plan.primary)?;
-        let low = plan.distilled.map(|precision| self.quantized(precision)).transpose()?;
-        let share = self.progress.settings.strategy.distill_weight as f32;
+        let settings = &self.progress.settings;
+        let weights_at = |width| self.weights_at(width, settings.reconstruction);
+        let primary = weights_at(plan.primary)?;
+        let low = plan.distilled.map(Width::At).map(weights_at).transpose()?;
+        let share = settings.strategy.distill_weight as f32;
         let passes = Passes { primary: &primary, distilled: low.as_ref().map(|low| (low, share)) };
         let mine = self.share(windows);
         let mut batch = self.engine.gradient(&passes, &mine, scored(windows))?;

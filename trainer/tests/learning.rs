@@ -1,0 +1,78 @@
+//! Training teaches what it is meant to teach.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+
+use std::{fs, process::Command};
+
+use otaro::{CancelToken, Model, Precision, Reconstruction};
+use otaro_trainer::{report::RunSummary, strategy::Width};
+use support::Place;
+
+fn train(place: &Place, out: &str, more: &[&str]) -> RunSummary {
+    let output = Command::new(env!("CARGO_BIN_EXE_otaro-train"))
+        .arg("run")
+        .args(place.flags(out))
+        .args(more)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&fs::read_to_string(place.path(out).join("summary.json")).unwrap()).unwrap()
+}
+
+fn at(summary: &RunSummary, width: Width) -> f64 {
+    summary.perplexity(Reconstruction::Midpoint, width).unwrap()
+}
+
+#[test]
+fn every_method_learns_and_each_fixed_width_is_best_where_it_was_trained() {
+    let place = Place::new();
+    let untrained = train(&place, "none", &["--method", "none"]);
+    let (low, full) = (Width::At(Precision::E5M3), Width::Full);
+    assert!(at(&untrained, full) > 60.0, "random weights know nothing of 128 words");
+    for method in ["full", "fixed:3", "uniform", "bps", "otaro"] {
+        let summary = train(&place, method, &["--method", method, "--steps=120"]);
+        assert!(at(&summary, full) < 0.5 * at(&untrained, full), "{method}: {}", at(&summary, full));
+        assert_eq!(summary.path_counts.values().sum::<u64>(), 120);
+    }
+    let read = |name: &str| -> RunSummary {
+        serde_json::from_str(&fs::read_to_string(place.path(name).join("summary.json")).unwrap()).unwrap()
+    };
+    assert!(at(&read("fixed:3"), low) < at(&read("full"), low));
+    assert!(at(&read("fixed:3"), full) > at(&read("full"), full));
+}
+
+#[test]
+fn a_model_from_scratch_gets_a_tokenizer_and_talks() {
+    let place = Place::new();
+    let mut config = Place::architecture();
+    config.vocab_size = 300;
+    fs::write(place.path("config.json"), config.to_huggingface().to_string()).unwrap();
+    let chat = r#"{"messages":[{"role":"user","content":"Say yes."},{"role":"assistant","content":"Yes!"}]}"#;
+    fs::write(place.path("chat.jsonl"), format!("{chat}\n").repeat(60)).unwrap();
+    let path = |name: &str| place.path(name).display().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_otaro-train"))
+        .args(["run", "--from-scratch", &path("config.json"), "--train-tokenizer", "--packing", "whole"])
+        .args(["--data", &path("chat.jsonl"), "--out", &path("out"), "--length", "32", "--steps", "80"])
+        .args(["--batch", "4", "--micro-batch", "2", "--learning-rate", "1e-2", "--warmup", "5"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let checkpoint = otaro::Checkpoint::open(place.path("out").join("model.sefp.safetensors")).unwrap();
+    let (tokenizer, template) = (checkpoint.tokenizer().unwrap(), checkpoint.chat_template().unwrap().unwrap());
+    let question = otaro::Message::new(otaro::Role::User, "Say yes.");
+    let prompt = template.render(&[question], true, std::time::SystemTime::now()).unwrap();
+    let mut tokens = tokenizer.encode_rendered(&prompt).unwrap();
+    let start = tokens.len();
+    let model = Model::on_cpu(checkpoint.into(), None);
+    let mut session = model.session(Precision::E5M6).unwrap();
+    let mut next = tokens.clone();
+    for _ in 0..4 {
+        let best = session.top_k(&next, 1, &CancelToken::new()).unwrap()[0].token;
+        tokens.push(best);
+        next = vec![best];
+    }
+    let answer = tokenizer.decode(&tokens[start..]).unwrap();
+    assert!(answer.starts_with("Yes!"), "{answer}");
+}
