@@ -135,3 +135,36 @@ fn multiply_panel(output: &mut [f32], stride: usize, into: Into, a: View<'_>, b:
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_is_the_same_in_any_layout_and_in_blocks() {
+        // So many inner numbers that the rows come in several blocks, the columns in two panels.
+        let (rows, inner, columns) = (70, 8192, 35);
+        let a: Vec<f32> = (0..rows * inner).map(|index| (index as f32 * 0.7).sin()).collect();
+        let b: Vec<f32> = (0..inner * columns).map(|index| (index as f32 * 1.3).cos()).collect();
+        let (left, right) = (View::new(&a, rows, inner, inner), View::new(&b, inner, columns, columns));
+        let (a_columns, b_columns) = (left.transposed().packed(), right.transposed().packed());
+        let left_turned = View::new(&a_columns, inner, rows, rows).transposed();
+        let right_turned = View::new(&b_columns, columns, inner, inner).transposed();
+        let stride = columns + 3;
+        for (left, right) in
+            [(left, right), (left_turned, right), (left, right_turned), (left_turned, right_turned)]
+        {
+            let mut output = vec![1.0; rows * stride];
+            multiply(&mut output, stride, Into::Add, left, right);
+            for (index, &found) in output.iter().enumerate() {
+                let (row, column) = (index / stride, index % stride);
+                let term = |k: usize| f64::from(a[row * inner + k]) * f64::from(b[k * columns + column]);
+                let expected = 1.0 + if column < columns { (0..inner).map(term).sum::<f64>() } else { 0.0 };
+                assert!(
+                    (f64::from(found) - expected).abs() < 5e-3,
+                    "{row}, {column}: {found}, not {expected}"
+                );
+            }
+        }
+    }
+}
