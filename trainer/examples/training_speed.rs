@@ -7,6 +7,7 @@ use clap::Parser;
 use otaro::{Precision, Reconstruction};
 use otaro_trainer::{
     data::Window,
+    memory::keep_freed_memory,
     model::{Llama, TensorSet, fake_quantize, initialize, parameters, read_architecture},
     train::{GradientEngine, Optimizer, OptimizerSettings, Passes, Rule, scored},
 };
@@ -41,6 +42,7 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
+    keep_freed_memory();
     let arguments = Arguments::parse();
     let architecture = read_architecture(&arguments.config)?;
     let device = burn::tensor::Device::flex();

@@ -3,7 +3,9 @@
 mod atomic;
 pub mod command;
 pub mod data;
+pub mod kernels;
 pub mod log;
+pub mod memory;
 pub mod model;
 pub mod plot;
 pub mod report;

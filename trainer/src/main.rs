@@ -7,6 +7,7 @@ use clap::Parser;
 use otaro::CancelToken;
 use otaro_trainer::{
     command::{Arguments, Chore, Outcome, gradients, run, study},
+    memory::keep_freed_memory,
     report,
     train::Alone,
 };
@@ -44,18 +45,3 @@ fn execute(arguments: &Arguments) -> Result<ExitCode> {
         Outcome::Interrupted => ExitCode::from(130),
     })
 }
-
-/// Tells glibc to keep the memory of freed tensors. A step allocates the same large blocks over and
-/// over; handing them back to the system and faulting them in again took a third of the time.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn keep_freed_memory() {
-    // SAFETY: mallopt only sets parameters of the allocator, and no other thread runs yet.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
-    }
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn keep_freed_memory() {}

@@ -3,14 +3,19 @@
 //! It computes what `otaro`'s forward pass computes (a test holds the two side by side), on whole
 //! windows at once.
 
+use std::sync::Arc;
+
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
 use otaro::{Architecture, Projection, Rope, WeightMatrix};
 
 use super::TensorSet;
+use crate::kernels::{Attention, Linear, RmsNorm, SwiGlu, apply};
 
 /// A model on a device, ready for windows of up to a certain length.
 pub struct Llama {
     architecture: Architecture,
+    /// `cos` and `sin` of the rotary angles, `[length, head_dim / 2]`, for the CPU.
+    angles: Arc<[[f32; 2]]>,
     /// `cos` and `sin` of the rotary angles, `[1, length, 1, head_dim]`.
     cos: Tensor<4>,
     sin: Tensor<4>,
@@ -36,6 +41,7 @@ impl Llama {
         }
         Self {
             architecture: architecture.clone(),
+            angles: table.as_slice().into(),
             cos: angles(|[cos, _]| cos),
             sin: angles(|[_, sin]| sin),
             rotate: Tensor::from_data(TensorData::new(rotate, [1, 1, d, d]), device),
@@ -50,23 +56,18 @@ impl Llama {
         let [batch, length] = tokens.dims();
         let layers = a.layers;
         let matrix = |layer, projection| self.matrix(weights, WeightMatrix::Layer(layer, projection));
-        let mut x = self
-            .matrix(weights, WeightMatrix::Embedding)
-            .select(0, tokens.reshape([batch * length]));
+        let mut x = self.matrix(weights, WeightMatrix::Embedding).select(0, tokens.reshape([batch * length]));
         for layer in 0..layers {
             let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer));
-            let heads = |projection, count| {
-                linear(normed.clone(), matrix(layer, projection)).reshape([batch, length, count, a.head_dim])
-            };
-            let query = self.rope(heads(Projection::Query, a.heads));
-            let key = self.rope(heads(Projection::Key, a.kv_heads));
-            let attended = self.attention(query, key, heads(Projection::Value, a.kv_heads));
+            let projected = |projection| linear(normed.clone(), matrix(layer, projection));
+            let [query, key, value] = [Projection::Query, Projection::Key, Projection::Value].map(projected);
+            let attended = self.attention(query, key, value, length);
             x = x + linear(attended, matrix(layer, Projection::Output));
 
             let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer + 1));
-            let gate = activation::silu(linear(normed.clone(), matrix(layer, Projection::Gate)));
+            let gate = linear(normed.clone(), matrix(layer, Projection::Gate));
             let up = linear(normed, matrix(layer, Projection::Up));
-            x = x + linear(gate * up, matrix(layer, Projection::Down));
+            x = x + linear(swiglu(gate, up), matrix(layer, Projection::Down));
         }
         self.rms_norm(x, self.norm(weights, 2 * layers))
     }
@@ -94,9 +95,26 @@ impl Llama {
     }
 
     fn rms_norm(&self, x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-        let mean_square = x.clone().powi_scalar(2).mean_dim(1);
-        let scale = (mean_square + self.architecture.rms_norm_eps).sqrt().recip();
-        x * scale * weight
+        let eps = self.architecture.rms_norm_eps;
+        apply(RmsNorm { eps }, [&x, &weight], x.dims()).unwrap_or_else(|| {
+            let mean_square = x.clone().powi_scalar(2).mean_dim(1);
+            let scale = (mean_square + eps).sqrt().recip();
+            x * scale * weight
+        })
+    }
+
+    /// Causal attention of `[batch * length, heads * head_dim]`; queries and keys are not rotated yet.
+    fn attention(&self, query: Tensor<2>, key: Tensor<2>, value: Tensor<2>, length: usize) -> Tensor<2> {
+        let &Architecture { heads, kv_heads, head_dim, .. } = &self.architecture;
+        let kernel = Attention { length, heads, kv_heads, head_dim, angles: self.angles.clone() };
+        apply(kernel, [&query, &key, &value], query.dims()).unwrap_or_else(|| {
+            let split = |x: Tensor<2>, heads| {
+                let [rows, _] = x.dims();
+                x.reshape([rows / length, length, heads, head_dim])
+            };
+            let (query, key) = (self.rope(split(query, heads)), self.rope(split(key, kv_heads)));
+            self.plain_attention(query, key, split(value, kv_heads))
+        })
     }
 
     /// Rotates the heads of `[batch, length, heads, head_dim]` by their positions.
@@ -108,7 +126,7 @@ impl Llama {
     /// Causal attention of `[batch, length, heads, head_dim]`, as `[batch * length, heads * head_dim]`.
     ///
     /// The query heads that share a key head are stacked along the positions, so no key is copied.
-    fn attention(&self, query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<2> {
+    fn plain_attention(&self, query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<2> {
         let [batch, length, heads, d] = query.dims();
         let kv_heads = self.architecture.kv_heads;
         let group = heads / kv_heads;
@@ -116,14 +134,21 @@ impl Llama {
         let query = (query * scale).swap_dims(1, 2).reshape([batch, kv_heads, group * length, d]);
         let (key, value) = (key.swap_dims(1, 2), value.swap_dims(1, 2));
         let scores = query.matmul(key.transpose());
-        let future = self.future.clone().repeat_dim(2, group).expand([batch, kv_heads, group * length, length]);
+        let future =
+            self.future.clone().repeat_dim(2, group).expand([batch, kv_heads, group * length, length]);
         let shares = activation::softmax(scores.mask_fill(future, f32::NEG_INFINITY), 3);
         let attended = shares.matmul(value).reshape([batch, heads, length, d]);
         attended.swap_dims(1, 2).reshape([batch * length, heads * d])
     }
 }
 
+/// `silu(gate) * up`.
+fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    apply(SwiGlu, [&gate, &up], gate.dims()).unwrap_or_else(|| activation::silu(gate) * up)
+}
+
 /// `x @ weight^T`, `[rows, out]`, for a weight of `[out, in]`.
 fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    x.matmul(weight.transpose())
+    let ([rows, inputs], [outputs, _]) = (x.dims(), weight.dims());
+    apply(Linear { inputs }, [&x, &weight], [rows, outputs]).unwrap_or_else(|| x.matmul(weight.transpose()))
 }
