@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::process::{cargo, root, run, target};
+use crate::process::{RUNTIME, cargo, root, run, target};
 
 /// How to fuzz.
 #[derive(Args)]
@@ -87,8 +87,8 @@ fn targets() -> Result<Vec<String>> {
 
 fn build(address_sanitizer: bool) -> Result<()> {
     let mut command = cargo();
-    // Of the whole workspace, so that the dependencies have the features that the tests gave them.
-    command.args(["build", "--workspace", "--bin", "fuzz-*", "--features", "otaro-fuzz/libfuzzer"]);
+    // Of all that is tested together, so that the dependencies have the features that the tests gave them.
+    command.arg("build").args(RUNTIME).args(["--bin", "fuzz-*", "--features", "otaro-fuzz/libfuzzer"]);
     run(command.env("RUSTC_WORKSPACE_WRAPPER", wrapper(address_sanitizer)?))
 }
 

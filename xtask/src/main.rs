@@ -24,7 +24,7 @@ struct Arguments {
 enum Chore {
     /// Check everything, from a bare machine on: what continuous integration runs
     Test(runner::Options),
-    /// Install what the tests need from the system: a Vulkan driver, a C++ compiler
+    /// Install what the tests need from the system: a Vulkan driver, a C++ compiler, an MPI library
     Setup,
     /// Run the fuzz targets, each over its corpus and then for a while on new inputs
     Fuzz(fuzz::Options),

@@ -9,6 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+/// Everything but the trainer, for cargo. Built together with the trainer, the dependencies of the
+/// runtime would get the features that the trainer asks for, and not those they are shipped with.
+pub(crate) const RUNTIME: [&str; 3] = ["--workspace", "--exclude", "otaro-trainer"];
+
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,5 +1,6 @@
-//! What the tests need from the system beyond Rust: a Vulkan loader and driver for the GPU device,
-//! and a C++ compiler for the fuzzer's library. Debian and its relatives get the packages installed;
+//! What the tests need from the system beyond Rust: a Vulkan loader and driver for the GPU device, a
+//! C++ compiler for the fuzzer's library, and for the trainer an MPI library with its command and
+//! libclang, by which its headers are read. Debian and its relatives get the packages installed;
 //! elsewhere the message says what is missing.
 
 use std::{
@@ -20,7 +21,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 5] = [
     Need {
         what: "a Vulkan loader (libvulkan.so.1)",
         packages: &["libvulkan1"],
@@ -36,6 +37,12 @@ const NEEDS: [Need; 3] = [
         packages: &["g++"],
         present: || cfg!(windows) || env::var_os("CXX").is_some() || on_path("c++"),
     },
+    Need {
+        what: "an MPI library (mpicc, mpirun)",
+        packages: &["libopenmpi-dev", "openmpi-bin"],
+        present: || !linux() || (on_path("mpirun") && has_mpi_headers()),
+    },
+    Need { what: "libclang", packages: &["libclang-dev"], present: || !linux() || has_libclang() },
 ];
 
 /// Installs what is missing; says what that was.
@@ -101,6 +108,23 @@ fn library(name: &Path) -> Option<PathBuf> {
     let extra = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let folders = usual.into_iter().map(PathBuf::from).chain(env::split_paths(&extra));
     folders.map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Whether MPI's compiler finds its header, which is another package's.
+fn has_mpi_headers() -> bool {
+    let preprocess = ["-E", "-include", "mpi.h", "-x", "c", "/dev/null"];
+    Command::new("mpicc").args(preprocess).output().is_ok_and(|output| output.status.success())
+}
+
+/// Whether the library is there under its bare name, which development packages give it: with them
+/// come the compiler's own headers, which it needs as well.
+fn has_libclang() -> bool {
+    let name = Path::new("libclang.so");
+    let versions = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut versions = versions.filter(|entry| entry.file_name().to_string_lossy().starts_with("llvm"));
+    env::var_os("LIBCLANG_PATH").is_some()
+        || library(name).is_some()
+        || versions.any(|entry| entry.path().join("lib").join(name).is_file())
 }
 
 /// The folders in which the loader looks for the manifests of drivers.

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 
 use crate::{
     deny, example, fuzz,
-    process::{cargo, root, run},
+    process::{RUNTIME, cargo, on_path, root, run},
     setup,
 };
 
@@ -48,30 +48,55 @@ impl Step {
         match self {
             Self::Setup => setup::prepare(),
             Self::Format => run(cargo().args(["fmt", "--all", "--check"])).map(done),
-            Self::Clippy => clippy().map(done),
+            Self::Clippy => clippy().map(|()| without_mpi()),
             Self::Deny => deny::check(),
-            Self::Doc => doc().map(done),
+            Self::Doc => doc().map(|()| without_mpi()),
             Self::Fuzz => fuzz::fuzz(&fuzz::Options::default()),
             Self::Example => example::check(),
-            Self::Test => test().map(done),
+            Self::Test => test().map(|()| without_mpi()),
         }
     }
 }
 
+/// The trainer's feature for several processes, as a package of the workspace names it; where it is
+/// compiled at all, it is always, since to compile the trainer's framework twice would take too long.
+fn mpi() -> Option<&'static str> {
+    on_path("mpicc").then_some("otaro-trainer/mpi")
+}
+
+/// What to say when the feature could not be compiled: `setup` makes sure of it on Linux only.
+fn without_mpi() -> String {
+    if mpi().is_some() { String::new() } else { "no MPI library: the trainer without `mpi`".to_owned() }
+}
+
+/// Once for the whole workspace: the features of dependencies do not change what clippy says.
 fn clippy() -> Result<()> {
     // The feature brings the fuzz targets themselves in, which a plain build leaves out.
-    let targets = ["--workspace", "--all-targets", "--features", "otaro-fuzz/libfuzzer"];
+    let features = ["otaro-fuzz/libfuzzer"].into_iter().chain(mpi()).collect::<Vec<_>>().join(",");
+    let targets = ["--workspace", "--all-targets", "--features", &features];
     run(cargo().arg("clippy").args(targets).args(["--", "-D", "warnings"]))
 }
 
 fn doc() -> Result<()> {
-    run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    let features = mpi().unwrap_or_default();
+    let what = ["--workspace", "--no-deps", "--features", features];
+    run(cargo().arg("doc").args(what).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
+/// The runtime and its surroundings, then the trainer.
 fn test() -> Result<()> {
+    let runtime = tests(&RUNTIME, None);
+    tests(&["--package", "otaro-trainer"], mpi())?;
+    runtime
+}
+
+fn tests(packages: &[&str], feature: Option<&str>) -> Result<()> {
     let mut command = cargo();
     // All of them, whatever fails: the list of failures is the message.
-    command.args(["test", "--workspace", "--no-fail-fast"]).env("RUST_BACKTRACE", "1");
+    command.arg("test").args(packages).arg("--no-fail-fast").env("RUST_BACKTRACE", "1");
+    if let Some(feature) = feature {
+        command.args(["--features", feature]);
+    }
     if root().join("../shared").is_dir() {
         // Real weights and reference numbers are here: a test that does not find its own must fail.
         command.env("OTARO_REQUIRE_SHARED", "1");

@@ -23,7 +23,7 @@ const WIDTHS: usize = Width::ALL.len();
 /// # Errors
 /// Bad input; a gradient that is not finite; `cancel`.
 pub fn analyse(arguments: &RunArguments, cancel: &CancelToken) -> Result<GradientAnalysis> {
-    let start = Start::prepare(arguments)?;
+    let start = Start::prepare(arguments, &Alone)?;
     let batches = arguments.steps.max(1);
     let trainer = Trainer::start(
         start.settings.clone(),
@@ -31,7 +31,7 @@ pub fn analyse(arguments: &RunArguments, cancel: &CancelToken) -> Result<Gradien
         &start.training,
         &Alone,
         device(arguments.device),
-        threads(arguments),
+        threads(arguments, &Alone),
     )?;
     let mut cosine = [[0.0; WIDTHS]; WIDTHS];
     let mut norm_error = [0.0; WIDTHS];

@@ -9,7 +9,7 @@ mod run;
 mod start;
 mod study;
 
-pub use arguments::{Arguments, Chore};
+pub use arguments::{Arguments, Chore, RunArguments};
 pub use gradients::analyse as gradients;
 pub use run::{Outcome, run};
 pub use study::{Part, Plan, study};

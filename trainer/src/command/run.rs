@@ -23,7 +23,7 @@ use crate::{
     model::parameters,
     report::{Evaluation, RunSummary},
     strategy::Width,
-    train::{GradientReducer, State, StepReport, Trainer},
+    train::{GradientReducer, State, StepReport, Trainer, agree},
 };
 
 /// How a run ended.
@@ -46,10 +46,13 @@ pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &Can
         "{} holds a run already: give --resume to go on with it, or another --out",
         arguments.out.display()
     );
-    fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
-    let start = Start::prepare(arguments)?;
-    let (device, threads) = (device(arguments.device), threads(arguments));
+    if reducer.rank() == 0 {
+        fs::create_dir_all(&arguments.out)
+            .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
+    }
+    let (device, threads) = (device(arguments.device), threads(arguments, reducer));
+    share_cores(reducer, threads)?;
+    let start = Start::prepare(arguments, reducer)?;
     let mut trainer = if arguments.resume {
         let state = State::load(&path, &parameters(&start.settings.architecture), &device)?;
         state.progress.settings.must_equal(&start.settings)?;
@@ -58,6 +61,7 @@ pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &Can
         let weights = start.weights.clone();
         Trainer::start(start.settings.clone(), weights, &start.training, reducer, device, threads)?
     };
+    trainer.join()?;
     let session = Session { arguments, reducer, path, evaluation: start.evaluation.as_ref() };
     let outcome = session.train(&mut trainer, cancel)?;
     if outcome == Outcome::Finished && reducer.rank() == 0 {
@@ -65,6 +69,7 @@ pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &Can
         show_perplexities(&summary);
         println!("{}", arguments.out.join("model.sefp.safetensors").display());
     }
+    reducer.wait()?;
     Ok(outcome)
 }
 
@@ -83,9 +88,20 @@ pub fn device(name: DeviceName) -> Device {
 }
 
 /// How many threads to use.
-pub fn threads(arguments: &RunArguments) -> usize {
+pub fn threads(arguments: &RunArguments, reducer: &dyn GradientReducer) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    arguments.threads.unwrap_or_else(cores)
+    arguments.threads.unwrap_or_else(|| (cores() / reducer.ranks_here()).max(1))
+}
+
+/// Keeps the framework, which would use every core for a large product, to the cores of this rank.
+fn share_cores(reducer: &dyn GradientReducer, threads: usize) -> Result<()> {
+    if reducer.ranks() == 1 {
+        return Ok(());
+    }
+    if reducer.rank() == 0 {
+        eprintln!("{} processes, {threads} threads in each", reducer.ranks());
+    }
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
 }
 
 struct Session<'a> {
@@ -103,8 +119,12 @@ impl Session<'_> {
         let every = Duration::from_secs_f64(self.arguments.checkpoint_minutes.max(0.0) * 60.0);
         let mut saved = Instant::now();
         while trainer.progress().step < steps {
-            if self.must_stop(cancel)? {
+            let [must_stop, must_save] = self.asked([cancel.is_cancelled(), saved.elapsed() >= every])?;
+            if must_save || must_stop {
                 self.save(trainer)?;
+                saved = Instant::now();
+            }
+            if must_stop {
                 bar.abandon_with_message("interrupted; --resume goes on");
                 return Ok(Outcome::Interrupted);
             }
@@ -118,24 +138,21 @@ impl Session<'_> {
             {
                 self.evaluate(trainer, evaluations)?;
             }
-            if saved.elapsed() >= every {
-                self.save(trainer)?;
-                saved = Instant::now();
-            }
         }
         self.save(trainer)?;
         bar.finish();
         Ok(Outcome::Finished)
     }
 
-    /// All ranks stop together, whoever was asked.
-    fn must_stop(&self, cancel: &CancelToken) -> Result<bool> {
-        let mut asked = [f64::from(u8::from(cancel.is_cancelled()))];
-        self.reducer.sum_exact(&mut asked)?;
-        Ok(asked[0] > 0.0)
+    /// What any rank asks for: all of them stop together, and save after the same step.
+    fn asked<const N: usize>(&self, here: [bool; N]) -> Result<[bool; N]> {
+        let mut ranks = here.map(|asked| f64::from(u8::from(asked)));
+        self.reducer.sum_exact(&mut ranks)?;
+        Ok(ranks.map(|ranks| ranks > 0.0))
     }
 
     fn save(&self, trainer: &Trainer<'_>) -> Result<()> {
+        agree(self.reducer, trainer.progress())?;
         if self.reducer.rank() > 0 {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use crate::{
     data::{self, Dataset, Document, Encoder, Example, hold_out, SpecialToken, TokenizerSettings, encode_sources, train_tokenizer},
     model::{initialize, load_folder, read_architecture},
     strategy::Method,
-    train::RunSettings,
+    train::{GradientReducer, RunSettings},
 };
 
 /// The files of a tokenizer that a model folder may have.
@@ -47,7 +47,7 @@ impl Start {
     ///
     /// # Errors
     /// Whatever is wrong with one of the files, or two that do not belong together.
-    pub fn prepare(arguments: &RunArguments) -> Result<Self> {
+    pub fn prepare(arguments: &RunArguments, reducer: &dyn GradientReducer) -> Result<Self> {
         let (architecture, weights, start) = model(arguments)?;
         let length = arguments.length.unwrap_or(architecture.context_length.min(DEFAULT_LENGTH));
         ensure!(
@@ -55,7 +55,7 @@ impl Start {
             "windows of {length} tokens are longer than the model's context of {}",
             architecture.context_length
         );
-        let tokenizer = tokenizer_folder(arguments, &architecture)?;
+        let tokenizer = tokenizer_folder(arguments, &architecture, reducer)?;
         let encoder = encoder(&tokenizer, &architecture)?.score_all(arguments.score_all);
         let (examples, kept) = examples(arguments, &encoder)?;
         let training = match arguments.packing {
@@ -120,15 +120,26 @@ fn examples(arguments: &RunArguments, encoder: &Encoder) -> Result<(Vec<Example>
 }
 
 /// Where the tokenizer lies; a new one is learnt first when asked for, once per `--out`.
-fn tokenizer_folder(arguments: &RunArguments, architecture: &Architecture) -> Result<PathBuf> {
+fn tokenizer_folder(
+    arguments: &RunArguments,
+    architecture: &Architecture,
+    reducer: &dyn GradientReducer,
+) -> Result<PathBuf> {
     if !arguments.train_tokenizer {
         let given = arguments.tokenizer.as_ref().or(arguments.model.as_ref());
         return given.cloned().context("a new model needs --tokenizer FOLDER or --train-tokenizer");
     }
     let folder = arguments.out.join("tokenizer");
-    if arguments.resume {
-        return Ok(folder);
+    if !arguments.resume {
+        if reducer.rank() == 0 {
+            learn_tokenizer(arguments, architecture, &folder)?;
+        }
+        reducer.wait()?;
     }
+    Ok(folder)
+}
+
+fn learn_tokenizer(arguments: &RunArguments, architecture: &Architecture, folder: &Path) -> Result<()> {
     let mut texts = Vec::new();
     for source in &arguments.data {
         texts.extend(data::read(&source.path)?.into_iter().map(text));
@@ -138,8 +149,7 @@ fn tokenizer_folder(arguments: &RunArguments, architecture: &Architecture) -> Re
         context_length: architecture.context_length,
         ..TokenizerSettings::default()
     };
-    train_tokenizer(texts.into_iter(), &settings, |_| {})?.save(&folder)?;
-    Ok(folder)
+    train_tokenizer(texts.into_iter(), &settings, |_| {})?.save(folder)
 }
 
 /// The words of a document.

@@ -32,6 +32,8 @@ fn cut(text: &str, share: f64) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::*;
 
     fn text(text: &str) -> Document {

@@ -67,7 +67,7 @@ mod tests {
                 match index % 7 {
                     0 => magnitude,
                     1 => -magnitude,
-                    _ if index / GROUP_SIZE % 11 == 0 => 0.0,
+                    _ if (index / GROUP_SIZE).is_multiple_of(11) => 0.0,
                     _ => magnitude * (2.0 * random.random::<f32>() - 1.0),
                 }
             });

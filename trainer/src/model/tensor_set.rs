@@ -128,4 +128,19 @@ impl TensorSet {
         };
         values.into_iter().zip(parameters).map(tensor).collect::<Result<_>>().map(Self).context("tensors")
     }
+
+    /// As [`Self::from_host`], from the values of all tensors one after another.
+    ///
+    /// # Errors
+    /// When there are too few values.
+    pub fn from_flat(values: &[f32], parameters: &[Parameter], device: &Device) -> Result<Self> {
+        let mut rest = values;
+        let mut tensors = Vec::with_capacity(parameters.len());
+        for parameter in parameters {
+            let (tensor, after) = rest.split_at_checked(parameter.shape.iter().product()).context("too few values")?;
+            tensors.push(tensor.to_vec());
+            rest = after;
+        }
+        Self::from_host(tensors, parameters, device)
+    }
 }

@@ -7,7 +7,8 @@ use burn::tensor::Device;
 use otaro::Reconstruction;
 
 use super::{
-    BatchGradient, GradientEngine, GradientReducer, Optimizer, Passes, Progress, RunSettings, State, scored,
+    BatchGradient, GradientEngine, GradientReducer, Optimizer, Passes, Progress, RunSettings, State, agree,
+    enough_work, scored, share_from_first, sum_at_first,
 };
 use crate::{
     data::{Dataset, Window},
@@ -94,6 +95,16 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// Makes sure that all ranks run the same, then gives all of them the weights of rank 0.
+    ///
+    /// # Errors
+    /// Ranks that differ; fewer micro-batches than ranks.
+    pub fn join(&mut self) -> Result<()> {
+        agree(self.reducer, &self.progress)?;
+        enough_work(self.reducer, &self.progress.settings)?;
+        self.share_weights()
+    }
+
     /// What has been done so far.
     pub fn progress(&self) -> &Progress {
         &self.progress
@@ -145,7 +156,7 @@ impl<'a> Trainer<'a> {
         if let Some(low) = plan.distilled {
             self.progress.strategy.observe(Width::At(low), distilled_loss)?;
         }
-        self.apply(plan, batch.gradient, gradient_norm, rate);
+        self.apply(plan, batch.gradient, gradient_norm, rate)?;
         let seconds = start.elapsed().as_secs_f64();
         self.progress.step += 1;
         self.progress.tokens += tokens as u64;
@@ -188,7 +199,7 @@ impl<'a> Trainer<'a> {
         Ok(self.gradient(Plan { primary: width, distilled: None }, &windows)?.gradient)
     }
 
-    /// The gradient of this rank's share, summed over the ranks.
+    /// The gradient of this rank's share; on rank 0 that of all ranks. The losses are those of all ranks.
     fn gradient(&self, plan: Plan, windows: &[&Window]) -> Result<BatchGradient> {
         let settings = &self.progress.settings;
         let weights_at = |width| self.weights_at(width, settings.reconstruction);
@@ -198,16 +209,10 @@ impl<'a> Trainer<'a> {
         let passes = Passes { primary: &primary, distilled: low.as_ref().map(|low| (low, share)) };
         let mine = self.share(windows);
         let mut batch = self.engine.gradient(&passes, &mine, scored(windows))?;
-        if self.reducer.ranks() > 1 {
-            let mut host = batch.gradient.to_host()?;
-            for tensor in &mut host {
-                self.reducer.sum(tensor)?;
-            }
-            batch.gradient = TensorSet::from_host(host, &self.parameters, &self.device)?;
-            let mut sums = [batch.loss, batch.distilled_loss];
-            self.reducer.sum_exact(&mut sums)?;
-            [batch.loss, batch.distilled_loss] = sums;
-        }
+        sum_at_first(self.reducer, &mut batch.gradient, &self.parameters, &self.device)?;
+        let mut sums = [batch.loss, batch.distilled_loss];
+        self.reducer.sum_exact(&mut sums)?;
+        [batch.loss, batch.distilled_loss] = sums;
         Ok(batch)
     }
 
@@ -217,8 +222,26 @@ impl<'a> Trainer<'a> {
         micro_batches.skip(self.reducer.rank()).step_by(self.reducer.ranks()).flatten().copied().collect()
     }
 
-    fn apply(&mut self, plan: Plan, gradient: TensorSet, norm: f64, rate: f64) {
-        let (gradient, norm) = match self.progress.strategy.update(plan.primary) {
+    /// Replaces the weights by those of rank 0.
+    fn share_weights(&mut self) -> Result<()> {
+        share_from_first(self.reducer, &mut self.weights, &self.parameters, &self.device)
+    }
+
+    /// Uses a gradient as the strategy says. Rank 0 keeps accumulator and moments and updates the weights.
+    fn apply(&mut self, plan: Plan, gradient: TensorSet, norm: f64, rate: f64) -> Result<()> {
+        let update = self.progress.strategy.update(plan.primary);
+        if self.reducer.rank() == 0 {
+            self.update(update, gradient, norm, rate);
+        }
+        if update != Update::Accumulate {
+            self.progress.updates += 1;
+            self.share_weights()?;
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, update: Update, gradient: TensorSet, norm: f64, rate: f64) {
+        let (gradient, norm) = match update {
             Update::Now => (gradient, norm),
             Update::Accumulate => {
                 self.accumulator = Some(self.accumulated(gradient));
@@ -232,7 +255,6 @@ impl<'a> Trainer<'a> {
         };
         let weights = std::mem::replace(&mut self.weights, TensorSet::new(Vec::new()));
         self.weights = self.optimizer.update(weights, &self.parameters, gradient, norm, rate);
-        self.progress.updates += 1;
     }
 
     /// What waited in the accumulator, and `gradient`.
