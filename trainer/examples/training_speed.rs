@@ -68,18 +68,29 @@ fn main() -> anyhow::Result<()> {
     for step in 0..arguments.steps + 2 {
         let windows: Vec<_> = (0..arguments.batch)
             .map(|_| Window {
-                tokens: (0..=arguments.length).map(|_| random.random_range(0..architecture.vocab_size as u32)).collect(),
+                tokens: (0..=arguments.length)
+                    .map(|_| random.random_range(0..architecture.vocab_size as u32))
+                    .collect(),
                 scored: vec![true; arguments.length],
             })
             .collect();
         let start = Instant::now();
         let quantized = match arguments.bits {
-            Some(bits) => fake_quantize(&weights, &parameters, Precision::from_mantissa_bits(bits)?, Reconstruction::Midpoint)?,
+            Some(bits) => fake_quantize(
+                &weights,
+                &parameters,
+                Precision::from_mantissa_bits(bits)?,
+                Reconstruction::Midpoint,
+            )?,
             None => weights.clone(),
         };
         let quantized_at = start.elapsed();
         let passes = Passes { primary: &quantized, distilled: None };
-        let batch = engine.gradient(&passes, &windows.iter().collect::<Vec<_>>(), scored(&windows.iter().collect::<Vec<_>>()))?;
+        let batch = engine.gradient(
+            &passes,
+            &windows.iter().collect::<Vec<_>>(),
+            scored(&windows.iter().collect::<Vec<_>>()),
+        )?;
         let gradient_at = start.elapsed();
         let norm = batch.gradient.norm();
         weights = optimizer.update(weights, &parameters, batch.gradient, norm, 1e-3);
@@ -94,6 +105,9 @@ fn main() -> anyhow::Result<()> {
         println!("loss {:.4} norm {norm:.4}", batch.loss / batch.scored as f64);
     }
     let per_step = times.map(|time| time / arguments.steps as f64);
-    println!("quantise {:.4} gradient {:.4} update {:.4} step {:.4} s", per_step[0], per_step[1], per_step[2], per_step[3]);
+    println!(
+        "quantise {:.4} gradient {:.4} update {:.4} step {:.4} s",
+        per_step[0], per_step[1], per_step[2], per_step[3]
+    );
     Ok(())
 }

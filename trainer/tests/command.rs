@@ -58,7 +58,10 @@ fn a_run_leaves_a_model_its_card_its_log_and_its_plots() {
     assert_eq!(fs::read_to_string(out.join("steps.csv")).unwrap().lines().count(), 9);
     let evaluations = fs::read_to_string(out.join("evaluations.csv")).unwrap();
     assert_eq!(evaluations.lines().count(), 1 + 2 * 7, "two evaluations of seven widths:\n{evaluations}");
-    otaro::Checkpoint::open(out.join("model.sefp.safetensors")).unwrap().require(otaro::Precision::MAX).unwrap();
+    otaro::Checkpoint::open(out.join("model.sefp.safetensors"))
+        .unwrap()
+        .require(otaro::Precision::MAX)
+        .unwrap();
     // A folder that holds a run is not overwritten.
     assert!(fail(&place.flags("out"), &[]).contains("--resume"));
 }
@@ -177,9 +180,8 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_state() {
     let state = place.path("out").join("state.safetensors");
     let bytes = fs::read(&state).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let finite = |data: &[u8]| {
-        data.chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite())
-    };
+    let finite =
+        |data: &[u8]| data.chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite());
     assert!(finite(file.tensor("model.norm.weight").unwrap().data()));
 }
 

@@ -60,7 +60,8 @@ fn a_model_from_scratch_gets_a_tokenizer_and_talks() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let checkpoint = otaro::Checkpoint::open(place.path("out").join("model.sefp.safetensors")).unwrap();
-    let (tokenizer, template) = (checkpoint.tokenizer().unwrap(), checkpoint.chat_template().unwrap().unwrap());
+    let (tokenizer, template) =
+        (checkpoint.tokenizer().unwrap(), checkpoint.chat_template().unwrap().unwrap());
     let question = otaro::Message::new(otaro::Role::User, "Say yes.");
     let prompt = template.render(&[question], true, std::time::SystemTime::now()).unwrap();
     let mut tokens = tokenizer.encode_rendered(&prompt).unwrap();

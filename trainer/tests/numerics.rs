@@ -90,7 +90,9 @@ fn fake_quantised_weights_are_those_of_the_packed_file_bit_for_bit() {
         let (parameters, masters) = (parameters(&architecture), weights.to_host().unwrap());
         for (precision, reconstruction) in every_reading() {
             let quantized = fake_quantize(&weights, &parameters, precision, reconstruction).unwrap();
-            for ((parameter, master), ours) in parameters.iter().zip(&masters).zip(quantized.to_host().unwrap()) {
+            for ((parameter, master), ours) in
+                parameters.iter().zip(&masters).zip(quantized.to_host().unwrap())
+            {
                 let expected = if parameter.packed {
                     packed(master, parameter.shape, precision, reconstruction)
                 } else {
@@ -105,7 +107,9 @@ fn fake_quantised_weights_are_those_of_the_packed_file_bit_for_bit() {
 
 fn every_reading() -> impl Iterator<Item = (Precision, Reconstruction)> {
     let both = [Reconstruction::Midpoint, Reconstruction::Truncate];
-    Precision::ALL.into_iter().flat_map(move |precision| both.map(|reconstruction| (precision, reconstruction)))
+    Precision::ALL
+        .into_iter()
+        .flat_map(move |precision| both.map(|reconstruction| (precision, reconstruction)))
 }
 
 /// A matrix packed, then decoded.

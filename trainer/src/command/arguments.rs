@@ -225,7 +225,8 @@ pub struct OptimizerArguments {
 impl OptimizerArguments {
     /// The settings of the optimiser.
     pub fn settings(&self) -> OptimizerSettings {
-        let Self { optimizer: rule, learning_rate, warmup, final_share, beta_1, beta_2, weight_decay, clip } = *self;
+        let Self { optimizer: rule, learning_rate, warmup, final_share, beta_1, beta_2, weight_decay, clip } =
+            *self;
         OptimizerSettings { rule, learning_rate, warmup, final_share, beta_1, beta_2, weight_decay, clip }
     }
 }

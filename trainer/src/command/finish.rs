@@ -51,7 +51,11 @@ pub fn finish(arguments: &RunArguments, trainer: &Trainer<'_>, start: &Start) ->
 }
 
 /// The run in figures.
-fn summary(arguments: &RunArguments, progress: &Progress, evaluations: Vec<Evaluation>) -> Result<RunSummary> {
+fn summary(
+    arguments: &RunArguments,
+    progress: &Progress,
+    evaluations: Vec<Evaluation>,
+) -> Result<RunSummary> {
     let settings = &progress.settings;
     let method = arguments.strategy.method;
     let steps: Vec<StepRow> = log::read(&steps_path(&arguments.out))?;
@@ -63,7 +67,11 @@ fn summary(arguments: &RunArguments, progress: &Progress, evaluations: Vec<Evalu
     Ok(RunSummary {
         model: name(arguments.model.as_deref().or(arguments.from_scratch.as_deref())),
         dataset: name(arguments.data.first().map(|source| source.path.as_path())),
-        method: if arguments.strategy.distill { format!("{}-distill", method.label()) } else { method.label() },
+        method: if arguments.strategy.distill {
+            format!("{}-distill", method.label())
+        } else {
+            method.label()
+        },
         seed: arguments.seed,
         trained_reconstruction: quantized.then_some(settings.reconstruction),
         settings: flatten(&serde_json::to_value(settings)?),
@@ -84,7 +92,9 @@ pub fn steps_path(out: &Path) -> PathBuf {
 /// The name of a folder or file, without its ending.
 fn name(path: Option<&Path>) -> String {
     let stem = path.and_then(Path::file_stem);
-    stem.map_or_else(String::new, |stem| stem.to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
+    stem.map_or_else(String::new, |stem| {
+        stem.to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+    })
 }
 
 /// Settings as `name.of.field: text`.

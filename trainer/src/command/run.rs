@@ -200,7 +200,10 @@ impl Session<'_> {
         bar.set_message(format!("{} loss {:.3}{low} {speed:.0} tokens/s", report.plan.primary, report.loss));
         bar.set_position(report.step);
         if bar.is_hidden() && self.reducer.rank() == 0 && report.step.is_multiple_of(50) {
-            eprintln!("step {} {} loss {:.4} {speed:.0} tokens/s", report.step, report.plan.primary, report.loss);
+            eprintln!(
+                "step {} {} loss {:.4} {speed:.0} tokens/s",
+                report.step, report.plan.primary, report.loss
+            );
         }
     }
 }
@@ -222,7 +225,8 @@ fn row(report: &StepReport, trainer: &Trainer<'_>) -> StepRow {
 
 fn show_perplexities(summary: &RunSummary) {
     for Evaluation { reconstruction, width, perplexity, .. } in &summary.evaluations {
-        let reconstruction = reconstruction.map_or(String::new(), |reconstruction| reconstruction.to_string());
+        let reconstruction =
+            reconstruction.map_or(String::new(), |reconstruction| reconstruction.to_string());
         println!("{width:>4} {reconstruction:<8} perplexity {perplexity:.3}");
     }
 }

@@ -10,7 +10,10 @@ use otaro::{Architecture, ChatTemplate, TextFiles, Tokenizer};
 
 use super::arguments::{Packing, RunArguments};
 use crate::{
-    data::{self, Dataset, Document, Encoder, Example, hold_out, SpecialToken, TokenizerSettings, encode_sources, train_tokenizer},
+    data::{
+        self, Dataset, Document, Encoder, Example, SpecialToken, TokenizerSettings, encode_sources, hold_out,
+        train_tokenizer,
+    },
     model::{initialize, load_folder, read_architecture},
     strategy::Method,
     train::{GradientReducer, RunSettings},
@@ -62,13 +65,18 @@ impl Start {
             Packing::Stream => Dataset::stream(&examples, length, arguments.seed)?,
             Packing::Whole => Dataset::packed(&examples, length, padding(&tokenizer)?, arguments.seed)?,
         };
-        let evaluation = kept.map(|kept| Dataset::in_order(&kept, length, arguments.eval_windows)).transpose()?;
+        let evaluation =
+            kept.map(|kept| Dataset::in_order(&kept, length, arguments.eval_windows)).transpose()?;
         let mut strategy = arguments.strategy.settings(arguments.seed);
         let untrained = strategy.method == Method::None;
         if untrained {
             strategy.method = Method::Full;
         }
-        let sources: Vec<_> = arguments.data.iter().map(|source| format!("{}:{}", source.path.display(), source.repeat)).collect();
+        let sources: Vec<_> = arguments
+            .data
+            .iter()
+            .map(|source| format!("{}:{}", source.path.display(), source.repeat))
+            .collect();
         let settings = RunSettings {
             start,
             architecture,
@@ -183,7 +191,8 @@ fn encoder(folder: &Path, architecture: &Architecture) -> Result<Encoder> {
 /// The token that fills up windows: `<|pad|>` where there is one, otherwise the first.
 fn padding(folder: &Path) -> Result<u32> {
     let path = folder.join("tokenizer.json");
-    let tokenizer = tokenizers::Tokenizer::from_file(&path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+    let tokenizer =
+        tokenizers::Tokenizer::from_file(&path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
     Ok(tokenizer.token_to_id(SpecialToken::Pad.text()).unwrap_or(0))
 }
 

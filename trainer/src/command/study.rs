@@ -115,7 +115,9 @@ fn entry(plan: &Plan, part: &Part, [model, dataset, method]: [&String; 3], seed:
         format!("--seed {seed} --out unused"),
     ];
     let words = flags.iter().flat_map(|flags| flags.split_whitespace());
-    let Chore::Run(arguments) = Arguments::try_parse_from(["otaro-train", "run"].into_iter().chain(words))?.chore else {
+    let Chore::Run(arguments) =
+        Arguments::try_parse_from(["otaro-train", "run"].into_iter().chain(words))?.chore
+    else {
         unreachable!("the subcommand is 'run'")
     };
     Ok(Entry {

@@ -14,7 +14,10 @@ pub fn hold_out(mut documents: Vec<Document>, share: f64) -> Result<(Vec<Documen
     if let [Document::Text(text)] = documents.as_slice() {
         let (training, kept) = cut(text, share);
         let text = |text: &str| vec![Document::Text(text.to_string())];
-        ensure!(!training.trim().is_empty() && !kept.trim().is_empty(), "the text has too few lines to hold out {share}");
+        ensure!(
+            !training.trim().is_empty() && !kept.trim().is_empty(),
+            "the text has too few lines to hold out {share}"
+        );
         return Ok((text(training), text(kept)));
     }
     let kept = (documents.len() as f64 * share).round() as usize;

@@ -66,7 +66,11 @@ fn check(largest: Vec<(&Parameter, Tensor<2>)>) -> Result<()> {
     let values: Vec<f32> = Tensor::cat(tensors, 0).try_into_data()?.try_into_vec()?;
     for (parameter, value) in parameters.iter().zip(values) {
         // Also false for what is not a number.
-        ensure!(value < TOO_LARGE, "{} has a weight of magnitude {value}: SEFP ends below {TOO_LARGE}", parameter.name);
+        ensure!(
+            value < TOO_LARGE,
+            "{} has a weight of magnitude {value}: SEFP ends below {TOO_LARGE}",
+            parameter.name
+        );
     }
     Ok(())
 }

@@ -99,7 +99,8 @@ mod tests {
     fn what_cannot_be_held_is_an_error_on_a_device_too() {
         let parameters = [Parameter { name: "big".to_string(), shape: [1, 64], packed: true }];
         for value in [65536.0, f32::INFINITY] {
-            let weights = TensorSet::from_host(vec![vec![value; 64]], &parameters, &Device::flex()).expect("shape");
+            let weights =
+                TensorSet::from_host(vec![vec![value; 64]], &parameters, &Device::flex()).expect("shape");
             let error = quantize_on_device(&weights, &parameters, Precision::E5M4, Reconstruction::Midpoint);
             assert!(error.expect_err("too large").to_string().contains("big"), "{value}");
         }

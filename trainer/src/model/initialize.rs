@@ -19,7 +19,8 @@ pub fn initialize(architecture: &Architecture, seed: u64) -> Vec<Vec<f32>> {
             return vec![1.0; count];
         }
         let name = &parameter.name;
-        let deviation = if name.contains("o_proj") || name.contains("down_proj") { residual } else { DEVIATION };
+        let deviation =
+            if name.contains("o_proj") || name.contains("down_proj") { residual } else { DEVIATION };
         (0..count).map(|_| deviation * normal(&mut random)).collect()
     };
     parameters(architecture).into_iter().map(tensor).collect()

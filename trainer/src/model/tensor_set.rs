@@ -137,7 +137,8 @@ impl TensorSet {
         let mut rest = values;
         let mut tensors = Vec::with_capacity(parameters.len());
         for parameter in parameters {
-            let (tensor, after) = rest.split_at_checked(parameter.shape.iter().product()).context("too few values")?;
+            let (tensor, after) =
+                rest.split_at_checked(parameter.shape.iter().product()).context("too few values")?;
             tensors.push(tensor.to_vec());
             rest = after;
         }

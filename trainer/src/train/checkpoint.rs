@@ -198,7 +198,10 @@ mod tests {
     fn a_damaged_state_is_an_error_and_never_a_panic() {
         let bytes = saved();
         for length in 0..bytes.len() {
-            assert!(State::parse(&bytes[..length], &parameters(), &Device::flex()).is_err(), "cut at {length}");
+            assert!(
+                State::parse(&bytes[..length], &parameters(), &Device::flex()).is_err(),
+                "cut at {length}"
+            );
         }
         // Where a flipped bit still reads, it changed a number or a name.
         for index in 0..bytes.len().min(6000) {

@@ -51,7 +51,12 @@ impl GradientEngine {
     ///
     /// # Errors
     /// When a thread of the framework panics.
-    pub fn gradient(&self, passes: &Passes<'_>, windows: &[&Window], global_scored: usize) -> Result<BatchGradient> {
+    pub fn gradient(
+        &self,
+        passes: &Passes<'_>,
+        windows: &[&Window],
+        global_scored: usize,
+    ) -> Result<BatchGradient> {
         let mut sum = BatchGradient {
             loss: 0.0,
             distilled_loss: 0.0,
@@ -67,7 +72,8 @@ impl GradientEngine {
                 threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
             });
             for result in results {
-                let part = result.map_err(|_| anyhow::anyhow!("a thread that computes gradients panicked"))?;
+                let part =
+                    result.map_err(|_| anyhow::anyhow!("a thread that computes gradients panicked"))?;
                 sum.loss += part.loss;
                 sum.distilled_loss += part.distilled_loss;
                 sum.scored += part.scored;
@@ -85,9 +91,12 @@ impl GradientEngine {
         let micro_batches: Vec<&[&Window]> =
             windows.chunks(self.micro_batch).filter(|windows| scored(windows) > 0).collect();
         let share = micro_batches.len().div_ceil(self.threads).max(1);
-        let run = |share: &[&[&Window]]| -> f64 { share.iter().map(|windows| self.micro_loss(weights, windows)).sum() };
+        let run = |share: &[&[&Window]]| -> f64 {
+            share.iter().map(|windows| self.micro_loss(weights, windows)).sum()
+        };
         let losses = std::thread::scope(|scope| {
-            let threads: Vec<_> = micro_batches.chunks(share).map(|share| scope.spawn(move || run(share))).collect();
+            let threads: Vec<_> =
+                micro_batches.chunks(share).map(|share| scope.spawn(move || run(share))).collect();
             threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
         });
         let mut sum = 0.0;
@@ -98,7 +107,12 @@ impl GradientEngine {
         Ok((sum, scored(windows)))
     }
 
-    fn micro_gradient(&self, passes: &Passes<'_>, windows: &[&Window], global_scored: usize) -> BatchGradient {
+    fn micro_gradient(
+        &self,
+        passes: &Passes<'_>,
+        windows: &[&Window],
+        global_scored: usize,
+    ) -> BatchGradient {
         let (tokens, targets) = self.tensors(windows);
         let leaves = track(passes.primary);
         let logits = self.logits(&leaves, tokens.clone(), &targets);

@@ -5,8 +5,7 @@ use std::{fmt, str::FromStr};
 use anyhow::{Result, bail};
 use burn::{
     optim::{
-        AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, AdjustLrFn, Muon, MuonConfig,
-        Optimizer as _,
+        AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, AdjustLrFn, Muon, MuonConfig, Optimizer as _,
     },
     tensor::Tensor,
 };
