@@ -12,7 +12,11 @@ use otaro_tests::{
     reference::{Reference, stories260k_folder},
     shared, tiny,
 };
-use otaro_trainer::model::{Llama, TensorSet, fake_quantize, load_folder, parameters, save_weights};
+use otaro_trainer::{
+    data::Window,
+    model::{Llama, TensorSet, fake_quantize, initialize, load_folder, parameters, save_weights},
+    train::{BatchGradient, GradientEngine, PassSettings, Passes, scored},
+};
 use sefp::PackedMatrix;
 
 fn logits(architecture: &Architecture, weights: &TensorSet, tokens: &[u32]) -> Vec<f32> {
@@ -149,4 +153,48 @@ fn a_weight_that_cannot_be_packed_is_named() {
     let error = fake_quantize(&weights, &parameters, Precision::E5M3, Reconstruction::Midpoint).unwrap_err();
     let text = format!("{error:#}");
     assert!(text.contains(&parameters[2].name) && text.contains("row 1") && text.contains("NaN"), "{text}");
+}
+
+/// A step of two widths, computed in one way or another.
+fn gradient(settings: PassSettings) -> BatchGradient {
+    let architecture = tiny::irregular();
+    let (device, parameters) = (Device::flex(), parameters(&architecture));
+    let weights = TensorSet::from_host(initialize(&architecture, 3), &parameters, &device).unwrap();
+    let at = |precision| fake_quantize(&weights, &parameters, precision, Reconstruction::Midpoint).unwrap();
+    let (primary, low) = (at(Precision::E5M6), at(Precision::E5M3));
+    let window = |seed: u32| Window {
+        tokens: (0..13).map(|i| (i * 31 + seed * 17) % architecture.vocab_size as u32).collect(),
+        scored: (0..12).map(|i| i % 5 != 0).collect(),
+    };
+    let windows: Vec<_> = (0..5).map(window).collect();
+    let windows: Vec<_> = windows.iter().collect();
+    let engine = GradientEngine::new(Llama::new(&architecture, 12, &device), device, 2, 2, settings);
+    let passes = Passes { primary: &primary, distilled: Some((&low, 0.5)) };
+    engine.gradient(&passes, &windows, scored(&windows)).unwrap()
+}
+
+/// The length of the difference over the length of `b`.
+fn relative_difference(a: &TensorSet, b: &TensorSet) -> f64 {
+    a.clone().plus(b.clone().scale(-1.0)).norm() / b.norm()
+}
+
+#[test]
+fn layers_computed_again_give_the_same_gradient() {
+    let plain = gradient(PassSettings::default());
+    let again = gradient(PassSettings { recompute: true, half: false });
+    assert!((plain.loss - again.loss).abs() < 1e-6 * plain.loss);
+    assert!((plain.distilled_loss - again.distilled_loss).abs() < 1e-6 * plain.distilled_loss);
+    let difference = relative_difference(&again.gradient, &plain.gradient);
+    assert!(difference < 1e-5, "{difference:e}");
+}
+
+#[test]
+fn half_floats_give_nearly_the_same_gradient() {
+    let plain = gradient(PassSettings::default());
+    for recompute in [false, true] {
+        let half = gradient(PassSettings { recompute, half: true });
+        assert!((plain.loss - half.loss).abs() < 1e-3 * plain.loss, "{} {}", plain.loss, half.loss);
+        let difference = relative_difference(&half.gradient, &plain.gradient);
+        assert!(difference > 1e-6 && difference < 1e-2, "{difference:e}");
+    }
 }

@@ -96,7 +96,7 @@ pub struct RunArguments {
     #[arg(long, default_value_t = 16)]
     pub batch: usize,
     /// Windows that a thread takes at a time
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 2)]
     pub micro_batch: usize,
     /// Tokens of a window; the model's context, at most 512, when not given
     #[arg(long)]
@@ -113,6 +113,12 @@ pub struct RunArguments {
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     pub device: DeviceName,
+    /// Multiply in 16-bit floats, where the device can; the rest stays in 32 bits
+    #[arg(long)]
+    pub mixed_precision: bool,
+    /// Keep the activations of one layer at a time and compute the others again: a third more work
+    #[arg(long)]
+    pub recompute: bool,
     /// Threads; one per core when not given
     #[arg(long)]
     pub threads: Option<usize>,

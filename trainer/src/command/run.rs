@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 use indicatif::{ProgressBar, ProgressStyle};
 use otaro::CancelToken;
 
@@ -51,6 +51,10 @@ pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &Can
             .with_context(|| format!("cannot make the folder {}", arguments.out.display()))?;
     }
     let (device, threads) = (device(arguments.device), threads(arguments, reducer));
+    ensure!(
+        !arguments.mixed_precision || device.supports_dtype(FloatDType::F16),
+        "this device does not multiply in 16-bit floats: leave --mixed-precision out"
+    );
     share_cores(reducer, threads)?;
     let start = Start::prepare(arguments, reducer)?;
     let mut trainer = if arguments.resume {

@@ -16,7 +16,7 @@ use crate::{
     },
     model::{initialize, load_folder, read_architecture},
     strategy::Method,
-    train::{GradientReducer, RunSettings},
+    train::{GradientReducer, PassSettings, RunSettings},
 };
 
 /// The files of a tokenizer that a model folder may have.
@@ -88,6 +88,7 @@ impl Start {
             steps: if untrained { 0 } else { arguments.steps },
             seed: arguments.seed,
             reconstruction: arguments.reconstruction,
+            passes: PassSettings { recompute: arguments.recompute, half: arguments.mixed_precision },
             strategy,
             optimizer: arguments.optimizer.settings(),
         };

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Bool, Device, FloatDType, Int, Tensor, TensorData, activation};
 use otaro::{Architecture, Projection, Rope, WeightMatrix};
 
 use super::TensorSet;
@@ -14,6 +14,8 @@ use crate::kernels::{Attention, Linear, RmsNorm, SwiGlu, apply};
 /// A model on a device, ready for windows of up to a certain length.
 pub struct Llama {
     architecture: Architecture,
+    length: usize,
+    half: bool,
     /// `cos` and `sin` of the rotary angles, `[length, head_dim / 2]`, for the CPU.
     angles: Arc<[[f32; 2]]>,
     /// `cos` and `sin` of the rotary angles, `[1, length, 1, head_dim]`.
@@ -41,6 +43,8 @@ impl Llama {
         }
         Self {
             architecture: architecture.clone(),
+            length,
+            half: false,
             angles: table.as_slice().into(),
             cos: angles(|[cos, _]| cos),
             sin: angles(|[_, sin]| sin),
@@ -49,32 +53,53 @@ impl Llama {
         }
     }
 
+    /// Multiplies with weights in 16-bit floats, or not.
+    pub fn in_half(self, half: bool) -> Self {
+        Self { half, ..self }
+    }
+
+    /// How many layers there are.
+    pub fn layers(&self) -> usize {
+        self.architecture.layers
+    }
+
     /// The hidden states behind the last norm, `[batch * length, hidden]`, of `tokens`
     /// (`[batch, length]`, of the length given to [`Self::new`]).
     pub fn hidden(&self, weights: &TensorSet, tokens: Tensor<2, Int>) -> Tensor<2> {
-        let a = &self.architecture;
-        let [batch, length] = tokens.dims();
-        let layers = a.layers;
-        let matrix = |layer, projection| self.matrix(weights, WeightMatrix::Layer(layer, projection));
-        let mut x = self.matrix(weights, WeightMatrix::Embedding).select(0, tokens.reshape([batch * length]));
-        for layer in 0..layers {
-            let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer));
-            let projected = |projection| linear(normed.clone(), matrix(layer, projection));
-            let [query, key, value] = [Projection::Query, Projection::Key, Projection::Value].map(projected);
-            let attended = self.attention(query, key, value, length);
-            x = x + linear(attended, matrix(layer, Projection::Output));
+        let embedded = self.embed(weights, tokens);
+        let hidden = (0..self.layers()).fold(embedded, |x, layer| self.layer(weights, layer, x));
+        self.final_norm(weights, hidden)
+    }
 
-            let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer + 1));
-            let gate = linear(normed.clone(), matrix(layer, Projection::Gate));
-            let up = linear(normed, matrix(layer, Projection::Up));
-            x = x + linear(swiglu(gate, up), matrix(layer, Projection::Down));
-        }
-        self.rms_norm(x, self.norm(weights, 2 * layers))
+    /// The residual stream before the first layer, `[batch * length, hidden]`, of `[batch, length]`.
+    pub fn embed(&self, weights: &TensorSet, tokens: Tensor<2, Int>) -> Tensor<2> {
+        let [batch, length] = tokens.dims();
+        self.matrix(weights, WeightMatrix::Embedding).select(0, tokens.reshape([batch * length]))
+    }
+
+    /// The residual stream behind a layer, given that before it.
+    pub fn layer(&self, weights: &TensorSet, layer: usize, x: Tensor<2>) -> Tensor<2> {
+        let linear =
+            |x, projection| self.linear(x, self.matrix(weights, WeightMatrix::Layer(layer, projection)));
+        let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer));
+        let projected = |projection| linear(normed.clone(), projection);
+        let [query, key, value] = [Projection::Query, Projection::Key, Projection::Value].map(projected);
+        let x = x + linear(self.attention(query, key, value), Projection::Output);
+
+        let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer + 1));
+        let gate = linear(normed.clone(), Projection::Gate);
+        let up = linear(normed, Projection::Up);
+        x + linear(swiglu(gate, up), Projection::Down)
+    }
+
+    /// The residual stream behind the last layer, normed for the head.
+    pub fn final_norm(&self, weights: &TensorSet, x: Tensor<2>) -> Tensor<2> {
+        self.rms_norm(x, self.norm(weights, 2 * self.layers()))
     }
 
     /// The logits of hidden states, `[rows, vocab]`.
     pub fn logits(&self, weights: &TensorSet, hidden: Tensor<2>) -> Tensor<2> {
-        linear(hidden, self.matrix(weights, self.architecture.head()))
+        self.linear(hidden, self.matrix(weights, self.architecture.head()))
     }
 
     fn matrix(&self, weights: &TensorSet, matrix: WeightMatrix) -> Tensor<2> {
@@ -94,6 +119,17 @@ impl Llama {
         tensors[tensors.len() - norms + index].clone()
     }
 
+    /// `x @ weight^T`, `[rows, out]`, for a weight of `[out, in]`.
+    fn linear(&self, x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+        if self.half {
+            let (x, weight) = (x.cast(FloatDType::F16), weight.cast(FloatDType::F16));
+            return x.matmul(weight.transpose()).cast(FloatDType::F32);
+        }
+        let ([rows, inputs], [outputs, _]) = (x.dims(), weight.dims());
+        apply(Linear { inputs }, [&x, &weight], [rows, outputs])
+            .unwrap_or_else(|| x.matmul(weight.transpose()))
+    }
+
     fn rms_norm(&self, x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
         let eps = self.architecture.rms_norm_eps;
         apply(RmsNorm { eps }, [&x, &weight], x.dims()).unwrap_or_else(|| {
@@ -104,8 +140,9 @@ impl Llama {
     }
 
     /// Causal attention of `[batch * length, heads * head_dim]`; queries and keys are not rotated yet.
-    fn attention(&self, query: Tensor<2>, key: Tensor<2>, value: Tensor<2>, length: usize) -> Tensor<2> {
+    fn attention(&self, query: Tensor<2>, key: Tensor<2>, value: Tensor<2>) -> Tensor<2> {
         let &Architecture { heads, kv_heads, head_dim, .. } = &self.architecture;
+        let length = self.length;
         let kernel = Attention { length, heads, kv_heads, head_dim, angles: self.angles.clone() };
         apply(kernel, [&query, &key, &value], query.dims()).unwrap_or_else(|| {
             let split = |x: Tensor<2>, heads| {
@@ -145,10 +182,4 @@ impl Llama {
 /// `silu(gate) * up`.
 fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     apply(SwiGlu, [&gate, &up], gate.dims()).unwrap_or_else(|| activation::silu(gate) * up)
-}
-
-/// `x @ weight^T`, `[rows, out]`, for a weight of `[out, in]`.
-fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    let ([rows, inputs], [outputs, _]) = (x.dims(), weight.dims());
-    apply(Linear { inputs }, [&x, &weight], [rows, outputs]).unwrap_or_else(|| x.matmul(weight.transpose()))
 }

@@ -48,7 +48,7 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &Targets) -> Tensor<1> {
 /// The sum over the scored positions of the Kullback-Leibler divergence from the teacher's
 /// distribution to the student's, `[1]`. No gradient reaches the teacher.
 pub fn distillation(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
-    let teacher = teacher.detach();
+    let teacher = teacher.autodiff().detach();
     let [_, vocab] = student.dims();
     apply(Distillation { vocab }, [&student, &teacher], [1]).unwrap_or_else(|| {
         let teacher = activation::log_softmax(teacher, 1);

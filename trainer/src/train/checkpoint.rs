@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::{
         strategy::{Method, StrategySettings},
-        train::{OptimizerSettings, Rule},
+        train::{OptimizerSettings, PassSettings, Rule},
     };
 
     fn parameters() -> Vec<Parameter> {
@@ -153,6 +153,7 @@ mod tests {
             steps: 10,
             seed: 0,
             reconstruction: otaro::Reconstruction::Midpoint,
+            passes: PassSettings::default(),
             strategy: strategy.clone(),
             optimizer: OptimizerSettings {
                 rule: Rule::Adamw,

@@ -1,8 +1,9 @@
 //! The loss of a batch and its gradient, micro-batch by micro-batch on several threads.
 
 use anyhow::{Result, ensure};
-use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use super::{PassSettings, pass::pass};
 use crate::{
     data::Window,
     model::{Llama, Targets, TensorSet, cross_entropy, distillation},
@@ -36,12 +37,20 @@ pub struct GradientEngine {
     device: Device,
     threads: usize,
     micro_batch: usize,
+    settings: PassSettings,
 }
 
 impl GradientEngine {
     /// Computes on `device` (without autodiff), `micro_batch` windows at a time on each thread.
-    pub fn new(model: Llama, device: Device, threads: usize, micro_batch: usize) -> Self {
-        Self { model, device, threads: threads.max(1), micro_batch: micro_batch.max(1) }
+    pub fn new(
+        model: Llama,
+        device: Device,
+        threads: usize,
+        micro_batch: usize,
+        settings: PassSettings,
+    ) -> Self {
+        let model = model.in_half(settings.half);
+        Self { model, device, threads: threads.max(1), micro_batch: micro_batch.max(1), settings }
     }
 
     /// The gradient of `windows`; `global_scored` is the number of scored tokens of the whole batch,
@@ -114,25 +123,25 @@ impl GradientEngine {
         global_scored: usize,
     ) -> BatchGradient {
         let (tokens, targets) = self.tensors(windows);
-        let leaves = track(passes.primary);
-        let logits = self.logits(&leaves, tokens.clone(), &targets);
-        let loss = cross_entropy(logits.clone(), &targets);
-        let (mut total, mut distilled_loss) = (loss.clone(), 0.0);
-        let mut low_leaves = None;
+        let factor = 1.0 / global_scored as f64;
+        let run = |weights, loss: &mut dyn FnMut(Tensor<2>) -> Tensor<1>| {
+            pass(&self.model, self.settings, weights, tokens.clone(), &targets, factor, loss)
+        };
+        let (mut loss, mut distilled_loss) = (0.0, 0.0);
+        let primary = run(passes.primary, &mut |logits| {
+            let sum = cross_entropy(logits, &targets);
+            loss = scalar(sum.clone());
+            sum
+        });
+        let mut gradient = primary.gradient;
         if let Some((low, share)) = passes.distilled {
-            let leaves = track(low);
-            let student = self.logits(&leaves, tokens, &targets);
-            let imitation = distillation(student.clone(), logits) * share;
-            let loss = cross_entropy(student, &targets);
-            distilled_loss = scalar(loss.clone());
-            total = total + imitation + loss * (1.0 - share);
-            low_leaves = Some(leaves);
-        }
-        let loss = scalar(loss);
-        let mut gradients = (total / global_scored as f64).backward();
-        let mut gradient = collect(&leaves, &mut gradients);
-        if let Some(leaves) = low_leaves {
-            gradient = gradient.plus(collect(&leaves, &mut gradients));
+            let teacher = primary.logits;
+            let low = run(low, &mut |logits| {
+                let sum = cross_entropy(logits.clone(), &targets);
+                distilled_loss = scalar(sum.clone());
+                distillation(logits, teacher.clone()) * share + sum * (1.0 - share)
+            });
+            gradient = gradient.plus(low.gradient);
         }
         BatchGradient { loss, distilled_loss, scored: targets.count, gradient }
     }
@@ -167,18 +176,6 @@ impl GradientEngine {
 /// How many tokens of the windows are scored.
 pub fn scored(windows: &[&Window]) -> usize {
     windows.iter().map(|window| window.scored.iter().filter(|&&scored| scored).count()).sum()
-}
-
-/// Leaves of a new graph.
-fn track(weights: &TensorSet) -> TensorSet {
-    TensorSet::new(weights.tensors().iter().map(|tensor| tensor.clone().autodiff().require_grad()).collect())
-}
-
-fn collect(leaves: &TensorSet, gradients: &mut Gradients) -> TensorSet {
-    let gradient = |leaf: &Tensor<2>| {
-        leaf.grad_remove(gradients).unwrap_or_else(|| leaf.clone().without_autodiff().zeros_like())
-    };
-    TensorSet::new(leaves.tensors().iter().map(gradient).collect())
 }
 
 fn scalar(tensor: Tensor<1>) -> f64 {

@@ -7,6 +7,7 @@ mod gradient;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod optimizer;
+mod pass;
 mod reducer;
 mod settings;
 mod trainer;
@@ -18,6 +19,7 @@ pub use gradient::{BatchGradient, GradientEngine, Passes, scored};
 #[cfg(feature = "mpi")]
 pub use mpi::MpiReducer;
 pub use optimizer::{Moments, Optimizer, OptimizerSettings, Rule};
+pub use pass::PassSettings;
 pub use reducer::{Alone, GradientReducer, launched_processes};
 pub use settings::RunSettings;
 pub use trainer::{StepReport, Trainer};

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use otaro::{Architecture, Reconstruction};
 use serde::{Deserialize, Serialize};
 
-use super::OptimizerSettings;
+use super::{OptimizerSettings, PassSettings};
 use crate::strategy::StrategySettings;
 
 /// Everything that decides the weights a run ends with.
@@ -31,6 +31,9 @@ pub struct RunSettings {
     /// How codes are read back during training and by the packed file.
     #[serde(with = "crate::strategy::text")]
     pub reconstruction: Reconstruction,
+    /// How a pass is computed.
+    #[serde(default)]
+    pub passes: PassSettings,
     /// How widths are chosen.
     pub strategy: StrategySettings,
     /// How weights are updated.
