@@ -35,7 +35,7 @@ fn logits_are_those_of_transformers() {
     huggingface::write(folder.path(), &tiny::irregular(), SEED, &Form::default());
     let mut source = HuggingFaceFolder::open(folder.path()).unwrap();
     let weights = FullWeights::load(&tiny::irregular(), &mut source).unwrap();
-    let model = Model::full_precision(&tiny::irregular(), weights);
+    let model = Model::full_precision(&tiny::irregular(), weights).unwrap();
     let mut logits = Vec::new();
     let mut session = model.session(Precision::MAX).unwrap();
     session

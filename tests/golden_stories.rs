@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
-use otaro::{CancelToken, Model, Precision, cpu::FullWeights, pack::HuggingFaceFolder};
+use otaro::{
+    CancelToken, Model, Precision,
+    cpu::{CpuOptions, FullWeights},
+    pack::HuggingFaceFolder,
+};
 use otaro_tests::{
     reference::{Reference, stories260k, stories260k_folder},
     shared,
@@ -12,7 +16,9 @@ use otaro_tests::{
 fn full_precision() -> Option<Model> {
     let mut source = HuggingFaceFolder::open(&stories260k_folder()?).unwrap();
     let architecture = source.architecture().clone();
-    Some(Model::full_precision(&architecture, FullWeights::load(&architecture, &mut source).unwrap()))
+    Some(
+        Model::full_precision(&architecture, FullWeights::load(&architecture, &mut source).unwrap()).unwrap(),
+    )
 }
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
@@ -55,7 +61,7 @@ fn full_precision_logits_are_those_of_the_reference() {
 #[test]
 fn greedy_text_at_the_highest_precision_is_that_of_the_reference() {
     let Some((_folder, checkpoint)) = stories260k() else { return };
-    let model = Model::on_cpu(Arc::new(checkpoint), None);
+    let model = Model::on_cpu(Arc::new(checkpoint), None, &CpuOptions::PLAIN).unwrap();
     let reference = full_precision().unwrap();
     let json = std::fs::read(shared("reference/stories260K.json").unwrap()).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();

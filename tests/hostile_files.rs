@@ -11,6 +11,7 @@ use std::{
 use otaro::{
     CancelToken, Checkpoint, ErrorKind, Model, Precision,
     checkpoint::{Section, SectionCheck},
+    cpu::CpuOptions,
 };
 use otaro_tests::{temporary_folder, tiny};
 
@@ -19,7 +20,7 @@ fn exercise(path: &Path) -> otaro::Result<()> {
     let checkpoint = Arc::new(Checkpoint::open(path)?);
     checkpoint.metadata();
     checkpoint.verify(&mut |_| Ok(()))?;
-    let model = Model::on_cpu(Arc::clone(&checkpoint), None);
+    let model = Model::on_cpu(Arc::clone(&checkpoint), None, &CpuOptions::default()).unwrap();
     for precision in [Precision::MIN, checkpoint.available()?] {
         model.session(precision)?.logits(&[1, 2], &CancelToken::new())?;
     }
@@ -76,14 +77,16 @@ fn a_prefix_holds_the_precisions_that_it_completes() {
         fs::write(&path, &bytes[..needed]).unwrap();
         let checkpoint = Arc::new(Checkpoint::open(&path).unwrap());
         assert_eq!(checkpoint.available().unwrap(), precision);
-        let model = Model::on_cpu(Arc::clone(&checkpoint), None);
+        let model = Model::on_cpu(Arc::clone(&checkpoint), None, &CpuOptions::default()).unwrap();
         let cancel = CancelToken::new();
         let logits = model.session(precision).unwrap().logits(&[5, 6, 7], &cancel).unwrap();
-        let expected = Model::on_cpu(Arc::new(Checkpoint::open(&whole).unwrap()), None)
-            .session(precision)
-            .unwrap()
-            .logits(&[5, 6, 7], &cancel)
-            .unwrap();
+        let expected =
+            Model::on_cpu(Arc::new(Checkpoint::open(&whole).unwrap()), None, &CpuOptions::default())
+                .unwrap()
+                .session(precision)
+                .unwrap()
+                .logits(&[5, 6, 7], &cancel)
+                .unwrap();
         assert_eq!(logits, expected, "{precision}");
         if precision < Precision::MAX {
             let above = Precision::ALL[precision.bit_planes() + 1];
@@ -114,7 +117,8 @@ fn planes_are_picked_up_as_they_land() {
 
     let path = folder.path().join("arriving.sefp.safetensors");
     fs::write(&path, &bytes[..base_end]).unwrap();
-    let model = Model::on_cpu(Arc::new(Checkpoint::open(&path).unwrap()), None);
+    let model =
+        Model::on_cpu(Arc::new(Checkpoint::open(&path).unwrap()), None, &CpuOptions::default()).unwrap();
     let mut session = model.session(Precision::E5M3).unwrap();
     session.prefill(&[1, 2, 3], &CancelToken::new()).unwrap();
     assert_eq!(session.set_precision(Precision::E5M8).unwrap_err().kind(), ErrorKind::MissingPlanes);

@@ -9,6 +9,7 @@ use otaro::{
     Architecture, CancelToken, Checkpoint, Error, ErrorKind, Model, Norm, Precision, Reconstruction, Result,
     WeightMatrix,
     checkpoint::{WeightSource, write_checkpoint},
+    cpu::CpuOptions,
     pack::{RandomWeights, pack_folder},
 };
 use otaro_tests::{
@@ -91,7 +92,8 @@ fn every_form_of_a_folder_packs_to_the_same_planes() {
         let mut weights = Rounded(RandomWeights::new(&architecture, 11), form.dtype);
         write_checkpoint(&expected, &tiny::manifest(&architecture), &mut weights, &mut |_| Ok(())).unwrap();
         assert!(planes(&packed) == planes(&Checkpoint::open(&expected).unwrap()), "{form:?}");
-        Model::on_cpu(Arc::new(packed), None)
+        Model::on_cpu(Arc::new(packed), None, &CpuOptions::default())
+            .unwrap()
             .session(Precision::E5M4)
             .unwrap()
             .logits(&[1, 2, 3], &CancelToken::new())

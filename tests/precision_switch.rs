@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use otaro::{CancelToken, ErrorKind, Model, Precision, Session};
+use otaro::{CancelToken, ErrorKind, Model, Precision, Session, cpu::CpuOptions};
 use otaro_tests::{reference::stories260k, temporary_folder, tiny};
 
 /// Computes tokens one by one, each at its own precision; returns the logits after each.
@@ -48,14 +48,14 @@ fn a_switch_changes_the_next_token_and_nothing_else() {
     let folder = temporary_folder();
     for architecture in [tiny::irregular(), tiny::regular()] {
         let checkpoint = tiny::checkpoint(&folder.path().join("model.sefp.safetensors"), &architecture, 7);
-        check(&Model::on_cpu(Arc::new(checkpoint), None));
+        check(&Model::on_cpu(Arc::new(checkpoint), None, &CpuOptions::default()).unwrap());
     }
 }
 
 #[test]
 fn a_real_model_switches_too() {
     let Some((_folder, checkpoint)) = stories260k() else { return };
-    check(&Model::on_cpu(Arc::new(checkpoint), None));
+    check(&Model::on_cpu(Arc::new(checkpoint), None, &CpuOptions::default()).unwrap());
 }
 
 /// A prompt in one call, in pieces, or token by token: the same cache and the same logits.
@@ -63,7 +63,7 @@ fn a_real_model_switches_too() {
 fn batches_do_not_change_the_numbers() {
     let folder = temporary_folder();
     let checkpoint = tiny::checkpoint(&folder.path().join("model.sefp.safetensors"), &tiny::irregular(), 8);
-    let model = Model::on_cpu(Arc::new(checkpoint), None);
+    let model = Model::on_cpu(Arc::new(checkpoint), None, &CpuOptions::default()).unwrap();
     let cancel = CancelToken::new();
     let tokens: Vec<u32> = (0..250).map(|i| i * 7 % 99).collect();
     let mut whole = model.session(Precision::E5M5).unwrap();
@@ -92,7 +92,7 @@ fn batches_do_not_change_the_numbers() {
 fn a_session_refuses_what_it_cannot_do_and_stays_usable() {
     let folder = temporary_folder();
     let checkpoint = tiny::checkpoint(&folder.path().join("model.sefp.safetensors"), &tiny::regular(), 9);
-    let model = Model::on_cpu(Arc::new(checkpoint), None);
+    let model = Model::on_cpu(Arc::new(checkpoint), None, &CpuOptions::default()).unwrap();
     let cancel = CancelToken::new();
     let mut session = model.session(Precision::E5M8).unwrap();
     let kind = |result: otaro::Result<Vec<f32>>| result.unwrap_err().kind();

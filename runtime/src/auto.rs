@@ -76,7 +76,7 @@ fn normalised_error(values: &[f32], reference: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Architecture, pack::RandomWeights, test_checkpoint};
+    use crate::{Architecture, cpu::CpuOptions, pack::RandomWeights, test_checkpoint};
 
     fn model(seed: u64) -> Model {
         let architecture = Architecture {
@@ -95,7 +95,7 @@ mod tests {
         };
         let mut weights = RandomWeights::new(&architecture, seed);
         let (_folder, checkpoint) = test_checkpoint::write(&architecture, &mut weights, Vec::new(), "none");
-        Model::on_cpu(checkpoint, None)
+        Model::on_cpu(checkpoint, None, &CpuOptions::default()).unwrap()
     }
 
     #[test]

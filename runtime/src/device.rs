@@ -160,6 +160,12 @@ pub trait Device: Send {
     /// of the checkpoint at the precision of the pass. `output` starts at its row 0.
     fn matmul(&mut self, weight: WeightMatrix, input: Slot, rows: Range<usize>, output: Slot) -> Result<()>;
 
+    /// Several products of the same input, as if [`matmul`](Self::matmul) were called for each pair of a
+    /// matrix and its output.
+    fn matmuls(&mut self, products: &[(WeightMatrix, Slot)], input: Slot, rows: Range<usize>) -> Result<()> {
+        products.iter().try_for_each(|&(weight, output)| self.matmul(weight, input, rows.clone(), output))
+    }
+
     /// Rotates each head of `Query` and `Key` by the position of its token (half-split pairs, as
     /// Hugging Face stores LLaMA).
     fn rope(&mut self) -> Result<()>;

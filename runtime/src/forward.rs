@@ -68,9 +68,12 @@ pub(crate) fn forward(
 fn attention_block(device: &mut dyn Device, layer: usize, tokens: usize) -> Result<()> {
     let weight = |projection| WeightMatrix::Layer(layer, projection);
     device.rms_norm(Norm::Attention(layer))?;
-    device.matmul(weight(Projection::Query), Slot::Normed, 0..tokens, Slot::Query)?;
-    device.matmul(weight(Projection::Key), Slot::Normed, 0..tokens, Slot::Key)?;
-    device.matmul(weight(Projection::Value), Slot::Normed, 0..tokens, Slot::Value)?;
+    let products = [
+        (weight(Projection::Query), Slot::Query),
+        (weight(Projection::Key), Slot::Key),
+        (weight(Projection::Value), Slot::Value),
+    ];
+    device.matmuls(&products, Slot::Normed, 0..tokens)?;
     device.rope()?;
     device.store_kv(layer)?;
     device.attention(layer)?;
@@ -81,8 +84,8 @@ fn attention_block(device: &mut dyn Device, layer: usize, tokens: usize) -> Resu
 fn feed_forward_block(device: &mut dyn Device, layer: usize, tokens: usize) -> Result<()> {
     let weight = |projection| WeightMatrix::Layer(layer, projection);
     device.rms_norm(Norm::FeedForward(layer))?;
-    device.matmul(weight(Projection::Gate), Slot::Normed, 0..tokens, Slot::Gate)?;
-    device.matmul(weight(Projection::Up), Slot::Normed, 0..tokens, Slot::Up)?;
+    let products = [(weight(Projection::Gate), Slot::Gate), (weight(Projection::Up), Slot::Up)];
+    device.matmuls(&products, Slot::Normed, 0..tokens)?;
     device.swiglu()?;
     device.matmul(weight(Projection::Down), Slot::Gate, 0..tokens, Slot::Projected)?;
     device.add()

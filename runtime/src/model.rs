@@ -6,7 +6,7 @@ use sefp::{Precision, Reconstruction};
 
 use crate::{
     Architecture, Backend, Checkpoint, DeviceInfo, Norm, Result, Session, WeightMatrix,
-    cpu::{CpuBackend, FullWeights},
+    cpu::{CpuBackend, CpuOptions, FullWeights},
 };
 
 /// A model on a device. Cheap to clone; clones and sessions share the weights.
@@ -32,17 +32,27 @@ impl Model {
     }
 
     /// A model on the CPU. The reconstruction of the file can be overridden.
-    pub fn on_cpu(checkpoint: Arc<Checkpoint>, reconstruction: Option<Reconstruction>) -> Self {
+    ///
+    /// # Errors
+    /// As [`CpuBackend::new`].
+    pub fn on_cpu(
+        checkpoint: Arc<Checkpoint>,
+        reconstruction: Option<Reconstruction>,
+        options: &CpuOptions,
+    ) -> Result<Self> {
         let reconstruction = reconstruction.unwrap_or(checkpoint.reconstruction());
-        let backend = Box::new(CpuBackend::new(Arc::clone(&checkpoint), reconstruction));
-        Self::with_backend(checkpoint, backend)
+        let backend = Box::new(CpuBackend::new(Arc::clone(&checkpoint), reconstruction, options)?);
+        Ok(Self::with_backend(checkpoint, backend))
     }
 
     /// An unquantised model on the CPU: the reference that precisions are measured against. Its
     /// sessions ignore the precision.
-    pub fn full_precision(architecture: &Architecture, weights: FullWeights) -> Self {
-        let backend = Box::new(CpuBackend::full_precision(weights));
-        Self::new(Shared { architecture: architecture.clone(), checkpoint: None, backend })
+    ///
+    /// # Errors
+    /// As [`CpuBackend::full_precision`].
+    pub fn full_precision(architecture: &Architecture, weights: FullWeights) -> Result<Self> {
+        let backend = Box::new(CpuBackend::full_precision(weights)?);
+        Ok(Self::new(Shared { architecture: architecture.clone(), checkpoint: None, backend }))
     }
 
     fn new(shared: Shared) -> Self {

@@ -6,6 +6,7 @@ use sefp::Reconstruction;
 
 use crate::{
     Checkpoint, Error, ErrorKind, Model, Result, auto,
+    cpu::CpuOptions,
     gpu::{GpuBackend, GpuContext, GpuOptions},
 };
 
@@ -58,6 +59,8 @@ pub struct OpenOptions {
     pub device: DeviceChoice,
     /// Overrides the reconstruction of the file.
     pub reconstruction: Option<Reconstruction>,
+    /// How the CPU is to compute, where it is the CPU that answers.
+    pub cpu: CpuOptions,
 }
 
 impl Model {
@@ -76,22 +79,23 @@ impl Model {
     /// [`device_reason`](Self::device_reason) for the outcome.
     ///
     /// # Errors
-    /// [`NoAdapter`](ErrorKind::NoAdapter) and [`Device`](ErrorKind::Device) when a GPU was asked for.
+    /// [`NoAdapter`](ErrorKind::NoAdapter) and [`Device`](ErrorKind::Device) when a GPU was asked for;
+    /// those of [`on_cpu`](Self::on_cpu) otherwise.
     pub fn on_device(checkpoint: Arc<Checkpoint>, options: &OpenOptions) -> Result<Self> {
-        let cpu = || Self::on_cpu(Arc::clone(&checkpoint), options.reconstruction);
+        let cpu = || Self::on_cpu(Arc::clone(&checkpoint), options.reconstruction, &options.cpu);
         match options.device {
-            DeviceChoice::Cpu => Ok(cpu()),
+            DeviceChoice::Cpu => cpu(),
             DeviceChoice::Gpu => {
                 let context = GpuContext::open(&GpuOptions::default())?;
                 Self::on_gpu(checkpoint, options.reconstruction, &context)
             }
             DeviceChoice::Auto => Ok(match hardware_gpu() {
-                Err(reason) => cpu().with_reason(reason),
+                Err(reason) => cpu()?.with_reason(reason),
                 Ok(context) => {
                     match Self::on_gpu(Arc::clone(&checkpoint), options.reconstruction, &context) {
-                        Err(error) => cpu().with_reason(error.to_string()),
+                        Err(error) => cpu()?.with_reason(error.to_string()),
                         Ok(gpu) => {
-                            let cpu = cpu();
+                            let cpu = cpu()?;
                             let verdict = auto::trial(&cpu, &gpu);
                             if verdict.use_gpu { gpu } else { cpu }.with_reason(verdict.reason)
                         }

@@ -149,10 +149,11 @@ impl Round {
                 let mut source = HuggingFaceFolder::open(folder)?;
                 let architecture = checkpoint.architecture();
                 ensure!(source.architecture() == architecture, "{} is another model", folder.display());
-                Ok(Model::full_precision(architecture, FullWeights::load(architecture, &mut source)?))
+                Ok(Model::full_precision(architecture, FullWeights::load(architecture, &mut source)?)?)
             }
             (reconstruction, _) => {
-                let options = OpenOptions { device: arguments.device, reconstruction };
+                let options =
+                    OpenOptions { device: arguments.device, reconstruction, ..OpenOptions::default() };
                 Ok(Model::on_device(Arc::clone(checkpoint), &options)?)
             }
         }

@@ -5,7 +5,7 @@ mod support;
 
 use std::{fs, process::Command};
 
-use otaro::{CancelToken, Model, Precision, Reconstruction};
+use otaro::{CancelToken, Model, Precision, Reconstruction, cpu::CpuOptions};
 use otaro_trainer::{report::RunSummary, strategy::Width};
 use support::Place;
 
@@ -66,7 +66,7 @@ fn a_model_from_scratch_gets_a_tokenizer_and_talks() {
     let prompt = template.render(&[question], true, std::time::SystemTime::now()).unwrap();
     let mut tokens = tokenizer.encode_rendered(&prompt).unwrap();
     let start = tokens.len();
-    let model = Model::on_cpu(checkpoint.into(), None);
+    let model = Model::on_cpu(checkpoint.into(), None, &CpuOptions::default()).unwrap();
     let mut session = model.session(Precision::E5M6).unwrap();
     let mut next = tokens.clone();
     for _ in 0..4 {

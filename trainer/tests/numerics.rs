@@ -6,7 +6,10 @@ mod support;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use otaro::{Architecture, CancelToken, Checkpoint, Model, Precision, Reconstruction, pack::pack_folder};
+use otaro::{
+    Architecture, CancelToken, Checkpoint, Model, Precision, Reconstruction, cpu::CpuOptions,
+    pack::pack_folder,
+};
 use otaro_tests::{
     huggingface,
     reference::{Reference, stories260k_folder},
@@ -65,7 +68,7 @@ fn at_every_width_it_computes_what_the_packed_model_computes() {
         let parameters = parameters(&architecture);
         let tokens: Vec<u32> = (0..13).map(|i| (i * 29 + 5) % architecture.vocab_size as u32).collect();
         for reconstruction in [Reconstruction::Midpoint, Reconstruction::Truncate] {
-            let model = Model::on_cpu(checkpoint.clone(), Some(reconstruction));
+            let model = Model::on_cpu(checkpoint.clone(), Some(reconstruction), &CpuOptions::PLAIN).unwrap();
             for precision in Precision::ALL {
                 let quantized = fake_quantize(&weights, &parameters, precision, reconstruction).unwrap();
                 let ours = logits(&architecture, &quantized, &tokens);

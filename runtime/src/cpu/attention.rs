@@ -1,8 +1,6 @@
 //! Twin of `attention.wgsl`: causal attention with grouped queries over the KV cache.
 
-use rayon::prelude::*;
-
-use super::{kv_cache::KvRows, slots::Activations};
+use super::{kv_cache::KvRows, pool::Pool, slots::Activations};
 
 /// The shape of an attention block.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +16,7 @@ pub(crate) struct Heads {
 /// `output[t, h] = softmax(query[t, h] * keys^T / sqrt(dim)) * values` over the positions up to and
 /// including that of token `t`, which is `position + t`.
 pub(crate) fn attention(
+    pool: &Pool,
     heads: Heads,
     query: &Activations,
     (keys, values): (&KvRows, &KvRows),
@@ -25,14 +24,14 @@ pub(crate) fn attention(
     rows: usize,
     output: &mut Activations,
 ) {
-    let stride = output.stride;
-    output.values[..rows * stride].par_chunks_mut(stride).enumerate().for_each(|(t, out)| {
-        let query = query.row(t);
-        out[..heads.query * heads.dim].par_chunks_mut(heads.dim).enumerate().for_each(|(head, out)| {
-            let query = &query[head * heads.dim..][..heads.dim];
-            let kv_head = head / (heads.query / heads.kv);
-            attend(query, (keys, values), kv_head * heads.dim, position + t + 1, out);
-        });
+    let columns = output.columns_mut(rows);
+    pool.run(rows * heads.query, |task| {
+        let (t, head) = (task / heads.query, task % heads.query);
+        let range = head * heads.dim..(head + 1) * heads.dim;
+        // SAFETY: no other task has this head of this token.
+        let out = unsafe { columns.get(t, range.clone()) };
+        let kv_head = head / (heads.query / heads.kv);
+        attend(&query.row(t)[range], (keys, values), kv_head * heads.dim, position + t + 1, out);
     });
 }
 

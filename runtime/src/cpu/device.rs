@@ -10,6 +10,8 @@ use super::{
     embed::embed,
     kv_cache::{KvFormat, KvRows},
     matmul::matmul,
+    options::{CpuKernel, CpuOptions},
+    pool::Pool,
     rms_norm::rms_norm,
     rope::rope,
     slots::Slots,
@@ -18,8 +20,8 @@ use super::{
     weights::{FullWeights, Weights},
 };
 use crate::{
-    Backend, Batch, Checkpoint, Device, DeviceInfo, DeviceKind, Norm, Output, Readback, Result, Slot,
-    WeightMatrix, device::MAX_LOGITS_BYTES, rope::Rope,
+    Backend, Batch, Checkpoint, Device, DeviceInfo, DeviceKind, Error, ErrorKind, Norm, Output, Readback,
+    Result, Slot, WeightMatrix, device::MAX_LOGITS_BYTES, rope::Rope,
 };
 
 /// Tokens of a pass. More would decode each tile less often but take longer to cancel.
@@ -29,26 +31,44 @@ const MAX_BATCH: usize = 64;
 #[derive(Debug)]
 pub struct CpuBackend {
     weights: Arc<Weights>,
+    pool: Arc<Pool>,
     kv_format: KvFormat,
     info: DeviceInfo,
 }
 
 impl CpuBackend {
     /// A backend over the planes of a checkpoint.
-    pub fn new(checkpoint: Arc<Checkpoint>, reconstruction: Reconstruction) -> Self {
-        Self::with(Weights::Packed { checkpoint, reconstruction }, KvFormat::F16)
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for kernels that the processor does not have,
+    /// [`Device`](ErrorKind::Device) when the system has no threads to give.
+    pub fn new(
+        checkpoint: Arc<Checkpoint>,
+        reconstruction: Reconstruction,
+        options: &CpuOptions,
+    ) -> Result<Self> {
+        Self::with(Weights::Packed { checkpoint, reconstruction }, KvFormat::F16, options)
     }
 
     /// A backend over unquantised weights with an unquantised KV cache: the reference. It ignores
     /// the precision of a pass.
-    pub fn full_precision(weights: FullWeights) -> Self {
-        Self::with(Weights::Full(Box::new(weights)), KvFormat::F32)
+    ///
+    /// # Errors
+    /// [`Device`](ErrorKind::Device) when the system has no threads to give.
+    pub fn full_precision(weights: FullWeights) -> Result<Self> {
+        Self::with(Weights::Full(Box::new(weights)), KvFormat::F32, &CpuOptions::PLAIN)
     }
 
-    fn with(weights: Weights, kv_format: KvFormat) -> Self {
-        let name = format!("plain kernels, {} threads", rayon::current_num_threads());
+    fn with(weights: Weights, kv_format: KvFormat, options: &CpuOptions) -> Result<Self> {
+        let kernel = options.kernel.unwrap_or_else(CpuKernel::fastest);
+        if !kernel.is_available() {
+            let reason = format!("this processor cannot run the {kernel} kernels");
+            return Err(Error::new(ErrorKind::InvalidArgument, reason));
+        }
+        let pool = Pool::new(options.threads)?;
+        let name = format!("{kernel} kernels, {} threads", pool.threads());
         let info = DeviceInfo { kind: DeviceKind::Cpu, name };
-        Self { weights: Arc::new(weights), kv_format, info }
+        Ok(Self { weights: Arc::new(weights), pool: Arc::new(pool), kv_format, info })
     }
 }
 
@@ -65,6 +85,7 @@ impl Backend for CpuBackend {
             slots: Slots::new(architecture),
             kv: (0..architecture.layers).map(|_| (rows(), rows())).collect(),
             weights: Arc::clone(&self.weights),
+            pool: Arc::clone(&self.pool),
             pass: Pass::default(),
         }))
     }
@@ -74,6 +95,7 @@ impl Backend for CpuBackend {
 #[derive(Debug)]
 struct CpuDevice {
     weights: Arc<Weights>,
+    pool: Arc<Pool>,
     rope: Rope,
     slots: Slots,
     /// Keys and values of each layer.
@@ -151,7 +173,7 @@ impl Device for CpuDevice {
         let matrix = self.weights.matrix(weight, self.pass.precision)?;
         let mut out = self.slots.take(output);
         out.grow(rows.len());
-        matmul(&matrix, self.slots.get(input), rows, &mut out);
+        matmul(&self.pool, &matrix, self.slots.get(input), rows, &mut out);
         self.slots.put(output, out);
         Ok(())
     }
@@ -180,7 +202,15 @@ impl Device for CpuDevice {
         let (position, rows) = (self.pass.position, self.rows());
         let (keys, values) = &self.kv[layer];
         let mut output = self.slots.take(Slot::Attended);
-        attention(heads, self.slots.get(Slot::Query), (keys, values), position, rows, &mut output);
+        attention(
+            &self.pool,
+            heads,
+            self.slots.get(Slot::Query),
+            (keys, values),
+            position,
+            rows,
+            &mut output,
+        );
         self.slots.put(Slot::Attended, output);
         Ok(())
     }

@@ -6,22 +6,28 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
 use sefp::{GROUP_SIZE, LANE_ROWS};
 
-use super::{slots::Activations, weights::Matrix};
+use super::{pool::Pool, slots::Activations, weights::Matrix};
 
 /// `output[r] = weight * input[rows.start + r]`.
-pub(crate) fn matmul(weight: &Matrix<'_>, input: &Activations, rows: Range<usize>, output: &mut Activations) {
-    let blocks: Vec<Vec<[f32; LANE_ROWS]>> = (0..weight.grid().tile_rows())
-        .into_par_iter()
-        .map(|tile_row| multiply_tile_row(weight, tile_row, input, rows.clone()))
-        .collect();
-    for (r, out) in output.rows_mut(rows.len()).enumerate() {
-        for (out, block) in out.chunks_mut(LANE_ROWS).zip(&blocks) {
-            out.copy_from_slice(&block[r][..out.len()]);
+pub(crate) fn matmul(
+    pool: &Pool,
+    weight: &Matrix<'_>,
+    input: &Activations,
+    rows: Range<usize>,
+    output: &mut Activations,
+) {
+    let columns = output.columns_mut(rows.len());
+    pool.run(weight.grid().tile_rows(), |tile_row| {
+        let sums = multiply_tile_row(weight, tile_row, input, rows.clone());
+        let first = tile_row * LANE_ROWS;
+        for (r, sums) in sums.iter().enumerate() {
+            // SAFETY: no other task has this row of tiles, and with it these columns.
+            let out = unsafe { columns.get(r, first..(first + LANE_ROWS).min(columns.width)) };
+            out.copy_from_slice(&sums[..out.len()]);
         }
-    }
+    });
 }
 
 /// Sixteen rows of the matrix times every token: `[tokens][16]`.

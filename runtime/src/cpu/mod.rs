@@ -11,6 +11,8 @@ mod device;
 mod embed;
 mod kv_cache;
 mod matmul;
+mod options;
+mod pool;
 mod rms_norm;
 mod rope;
 mod slots;
@@ -19,5 +21,6 @@ mod top_k;
 mod weights;
 
 pub use device::CpuBackend;
+pub use options::{CpuKernel, CpuOptions};
 pub(crate) use top_k::top_k;
 pub use weights::FullWeights;

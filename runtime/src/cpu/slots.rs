@@ -1,5 +1,7 @@
 //! Activation buffers: row-major, each row padded with zeros to whole groups.
 
+use std::{marker::PhantomData, ops::Range};
+
 use sefp::GROUP_SIZE;
 
 use crate::{Architecture, Slot};
@@ -33,10 +35,45 @@ impl Activations {
         &self.values[row * self.stride..][..self.width]
     }
 
+    /// The first rows, to be written by several threads.
+    pub(crate) fn columns_mut(&mut self, rows: usize) -> Columns<'_> {
+        let values = self.values[..rows * self.stride].as_mut_ptr();
+        Columns { values, rows, width: self.width, stride: self.stride, borrow: PhantomData }
+    }
+
     /// The first rows without padding, to be written.
     pub(crate) fn rows_mut(&mut self, rows: usize) -> impl Iterator<Item = &mut [f32]> {
         let width = self.width;
         self.values[..rows * self.stride].chunks_mut(self.stride).map(move |row| &mut row[..width])
+    }
+}
+
+/// Rows of a buffer of which several threads write different parts.
+#[derive(Debug)]
+pub(crate) struct Columns<'a> {
+    values: *mut f32,
+    rows: usize,
+    /// Values of a row without padding.
+    pub(crate) width: usize,
+    stride: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it is a mutable borrow of the values, which whoever calls `get` divides among threads.
+unsafe impl Sync for Columns<'_> {}
+
+impl Columns<'_> {
+    /// Some columns of a row.
+    ///
+    /// # Safety
+    /// As long as the slice lives, no other may cover one of its values.
+    #[expect(clippy::mut_from_ref, reason = "the caller divides the borrow")]
+    pub(crate) unsafe fn get(&self, row: usize, columns: Range<usize>) -> &mut [f32] {
+        assert!(row < self.rows && columns.start <= columns.end && columns.end <= self.width);
+        // SAFETY: inside of the borrowed values, by the line above; the caller shares none of them.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.values.add(row * self.stride + columns.start), columns.len())
+        }
     }
 }
 

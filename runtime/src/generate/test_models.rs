@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     Architecture, Model, TextFiles, Tokenizer,
     checkpoint::Blob,
-    cpu::FullWeights,
+    cpu::{CpuOptions, FullWeights},
     pack::{HuggingFaceFolder, RandomWeights},
     test_checkpoint,
     text::test_files,
@@ -61,7 +61,7 @@ pub(crate) fn model(architecture: &Architecture, blobs: &[(&str, Value)], finger
     let mut weights = RandomWeights::new(architecture, 7);
     let blobs = blobs.iter().map(blob).collect();
     let (_folder, checkpoint) = test_checkpoint::write(architecture, &mut weights, blobs, fingerprint);
-    Model::on_cpu(checkpoint, None)
+    Model::on_cpu(checkpoint, None, &CpuOptions::default()).unwrap()
 }
 
 /// stories260K in full precision, its tokenizer, and what PyTorch says about it.
@@ -72,7 +72,8 @@ pub(crate) fn stories() -> Option<(Model, Tokenizer, Value)> {
     let files = TextFiles { tokenizer: &json, tokenizer_config: Some(&config), ..TextFiles::default() };
     let mut source = HuggingFaceFolder::open(&folder).unwrap();
     let architecture = source.architecture().clone();
-    let model = Model::full_precision(&architecture, FullWeights::load(&architecture, &mut source).unwrap());
+    let model =
+        Model::full_precision(&architecture, FullWeights::load(&architecture, &mut source).unwrap()).unwrap();
     let reference = fs::read(shared("reference/stories260K.json")?).unwrap();
     Some((model, Tokenizer::new(&files).unwrap(), serde_json::from_slice(&reference).unwrap()))
 }

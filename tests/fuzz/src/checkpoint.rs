@@ -2,9 +2,11 @@
 //!
 //! Two inputs, one for damage anywhere in the file and one for a header that lies.
 
-use std::{fs, sync::Arc};
+use std::{fs, num::NonZeroUsize, sync::Arc};
 
-use otaro::{CancelToken, Checkpoint, Model, Norm, Precision, WeightMatrix, checkpoint::BLOB_NAMES};
+use otaro::{
+    CancelToken, Checkpoint, Model, Norm, Precision, WeightMatrix, checkpoint::BLOB_NAMES, cpu::CpuOptions,
+};
 use serde_json::Value;
 
 use crate::{
@@ -86,7 +88,8 @@ fn exercise(file: &[u8]) -> bool {
     let Ok(checkpoint) = Checkpoint::open(&path) else { return false };
     inspect(&checkpoint);
     let checkpoint = Arc::new(checkpoint);
-    let model = Model::on_cpu(Arc::clone(&checkpoint), None);
+    let options = CpuOptions { threads: Some(NonZeroUsize::MIN), ..CpuOptions::default() };
+    let model = Model::on_cpu(Arc::clone(&checkpoint), None, &options).expect("one thread is there");
     let Ok(mut session) = model.session(Precision::MIN) else { return true };
     for precision in Precision::ALL {
         if session.set_precision(precision).is_ok() {

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     Backend, CancelToken, Projection,
-    cpu::CpuBackend,
+    cpu::{CpuBackend, CpuOptions},
     forward::{Wanted, forward},
 };
 
@@ -16,7 +16,7 @@ const TOLERANCE: f32 = 1e-5;
 const CACHED_TOLERANCE: f32 = 1e-3;
 
 fn devices(model: &TestModel, reconstruction: Reconstruction) -> [Box<dyn Device>; 2] {
-    let cpu = CpuBackend::new(Arc::clone(&model.checkpoint), reconstruction);
+    let cpu = CpuBackend::new(Arc::clone(&model.checkpoint), reconstruction, &CpuOptions::PLAIN).unwrap();
     [model.backend(reconstruction).device().expect("a GPU device"), cpu.device().expect("a CPU device")]
 }
 
@@ -107,7 +107,8 @@ fn greedy_text_is_the_same_and_sessions_do_not_disturb_each_other() {
     let architecture = regular();
     let model = TestModel::random(&architecture);
     let backend = model.backend(Reconstruction::Midpoint);
-    let cpu = CpuBackend::new(Arc::clone(&model.checkpoint), Reconstruction::Midpoint);
+    let cpu =
+        CpuBackend::new(Arc::clone(&model.checkpoint), Reconstruction::Midpoint, &CpuOptions::PLAIN).unwrap();
     let mut devices = [
         backend.device().expect("a device"),
         backend.device().expect("a device"),
