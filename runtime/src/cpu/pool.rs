@@ -29,6 +29,7 @@ impl Pool {
     /// Calls `task` with every number below `tasks`, each once, on any thread and in any order.
     pub(crate) fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
         use rayon::prelude::*;
-        self.threads.install(|| (0..tasks).into_par_iter().for_each(|index| task(index)));
+        let task = &task;
+        self.threads.install(|| (0..tasks).into_par_iter().for_each(task));
     }
 }

@@ -5,6 +5,6 @@ mod folder;
 mod huggingface;
 mod random;
 
-pub use folder::pack_folder;
+pub use folder::{pack_folder, read_text_files};
 pub use huggingface::HuggingFaceFolder;
 pub use random::RandomWeights;
