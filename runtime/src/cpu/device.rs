@@ -47,7 +47,7 @@ impl CpuBackend {
         reconstruction: Reconstruction,
         options: &CpuOptions,
     ) -> Result<Self> {
-        Self::with(Weights::Packed { checkpoint, reconstruction }, KvFormat::F16, options)
+        Self::with(Weights::Packed { checkpoint, reconstruction }, options)
     }
 
     /// A backend over unquantised weights with an unquantised KV cache: the reference. It ignores
@@ -56,19 +56,20 @@ impl CpuBackend {
     /// # Errors
     /// [`Device`](ErrorKind::Device) when the system has no threads to give.
     pub fn full_precision(weights: FullWeights) -> Result<Self> {
-        Self::with(Weights::Full(Box::new(weights)), KvFormat::F32, &CpuOptions::PLAIN)
+        let options = CpuOptions { kv_format: KvFormat::F32, ..CpuOptions::PLAIN };
+        Self::with(Weights::Full(Box::new(weights)), &options)
     }
 
-    fn with(weights: Weights, kv_format: KvFormat, options: &CpuOptions) -> Result<Self> {
+    fn with(weights: Weights, options: &CpuOptions) -> Result<Self> {
         let kernel = options.kernel.unwrap_or_else(CpuKernel::fastest);
         if !kernel.is_available() {
             let reason = format!("this processor cannot run the {kernel} kernels");
             return Err(Error::new(ErrorKind::InvalidArgument, reason));
         }
-        let pool = Pool::new(options.threads)?;
+        let pool = Pool::new(options.threads.unwrap_or_else(|| options.cores.count()))?;
         let name = format!("{kernel} kernels, {} threads", pool.threads());
         let info = DeviceInfo { kind: DeviceKind::Cpu, name };
-        Ok(Self { weights: Arc::new(weights), pool: Arc::new(pool), kv_format, info })
+        Ok(Self { weights: Arc::new(weights), pool: Arc::new(pool), kv_format: options.kv_format, info })
     }
 }
 

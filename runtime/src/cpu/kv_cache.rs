@@ -10,9 +10,10 @@ use super::slots::Activations;
 const BLOCK_POSITIONS: usize = 64;
 
 /// The number format of the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KvFormat {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KvFormat {
     /// Half precision, as on the GPU.
+    #[default]
     F16,
     /// Single precision, for comparison with a reference.
     F32,

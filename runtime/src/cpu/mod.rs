@@ -7,6 +7,7 @@
 
 mod add;
 mod attention;
+mod cores;
 mod device;
 mod embed;
 mod kv_cache;
@@ -20,7 +21,9 @@ mod swiglu;
 mod top_k;
 mod weights;
 
+pub use cores::Cores;
 pub use device::CpuBackend;
+pub use kv_cache::KvFormat;
 pub use options::{CpuKernel, CpuOptions};
 pub(crate) use top_k::top_k;
 pub use weights::FullWeights;
