@@ -7,8 +7,9 @@ use sefp::{Precision, Reconstruction};
 use super::{
     add::add,
     attention::{Heads, attention},
+    blocked_attention::blocked_attention,
     embed::embed,
-    kv_cache::{KvFormat, KvRows},
+    kv_cache::{KvFormat, KvKind, KvRows},
     matmul::matmul,
     options::{CpuKernel, CpuOptions},
     pool::Pool,
@@ -32,6 +33,7 @@ const MAX_BATCH: usize = 64;
 pub struct CpuBackend {
     weights: Arc<Weights>,
     pool: Arc<Pool>,
+    plain: bool,
     kv_format: KvFormat,
     info: DeviceInfo,
 }
@@ -69,7 +71,13 @@ impl CpuBackend {
         let pool = Pool::new(options.threads.unwrap_or_else(|| options.cores.count()))?;
         let name = format!("{kernel} kernels, {} threads", pool.threads());
         let info = DeviceInfo { kind: DeviceKind::Cpu, name };
-        Ok(Self { weights: Arc::new(weights), pool: Arc::new(pool), kv_format: options.kv_format, info })
+        Ok(Self {
+            weights: Arc::new(weights),
+            pool: Arc::new(pool),
+            plain: kernel == CpuKernel::Plain,
+            kv_format: options.kv_format,
+            info,
+        })
     }
 }
 
@@ -80,13 +88,14 @@ impl Backend for CpuBackend {
 
     fn device(&self) -> Result<Box<dyn Device>> {
         let architecture = self.weights.architecture();
-        let rows = || KvRows::new(architecture.kv_width(), self.kv_format);
+        let rows = |kind| KvRows::new(kind, architecture.kv_heads, architecture.head_dim, self.kv_format);
         Ok(Box::new(CpuDevice {
             rope: Rope::new(architecture),
             slots: Slots::new(architecture),
-            kv: (0..architecture.layers).map(|_| (rows(), rows())).collect(),
+            kv: (0..architecture.layers).map(|_| (rows(KvKind::Keys), rows(KvKind::Values))).collect(),
             weights: Arc::clone(&self.weights),
             pool: Arc::clone(&self.pool),
+            plain: self.plain,
             pass: Pass::default(),
         }))
     }
@@ -97,6 +106,8 @@ impl Backend for CpuBackend {
 struct CpuDevice {
     weights: Arc<Weights>,
     pool: Arc<Pool>,
+    /// Whether only twins compute.
+    plain: bool,
     rope: Rope,
     slots: Slots,
     /// Keys and values of each layer.
@@ -203,6 +214,7 @@ impl Device for CpuDevice {
         let (position, rows) = (self.pass.position, self.rows());
         let (keys, values) = &self.kv[layer];
         let mut output = self.slots.take(Slot::Attended);
+        let attention = if self.plain { attention } else { blocked_attention };
         attention(
             &self.pool,
             heads,

@@ -7,6 +7,7 @@
 
 mod add;
 mod attention;
+mod blocked_attention;
 mod cores;
 mod device;
 mod embed;
@@ -16,6 +17,7 @@ mod options;
 mod pool;
 mod rms_norm;
 mod rope;
+mod simd;
 mod slots;
 mod swiglu;
 mod top_k;
