@@ -4,9 +4,9 @@
 //! one value of all positions, then the next (a query is multiplied with many positions at once), of
 //! the values one position after the other. `store` is the twin of `store_kv.wgsl`.
 
-use half::{f16, slice::HalfFloatSliceExt};
+use half::f16;
 
-use super::slots::Activations;
+use super::{simd::Simd, slots::Activations};
 use crate::Architecture;
 
 /// Positions of a block.
@@ -160,7 +160,8 @@ impl KvRows {
 
     /// Reads a head of a whole block, in the order of the block; of values only the first
     /// `positions`, each padded with zeros to `out.len() / BLOCK_POSITIONS`.
-    pub(crate) fn load_block(&self, block: usize, head: usize, positions: usize, out: &mut [f32]) {
+    #[inline(always)]
+    pub(crate) fn load_block<S: Simd>(&self, block: usize, head: usize, positions: usize, out: &mut [f32]) {
         let values = self.dim * BLOCK_POSITIONS;
         let range = head * values..(head + 1) * values;
         let (from, to) = match self.kind {
@@ -170,11 +171,11 @@ impl KvRows {
         let rows = if self.kind == KvKind::Keys { self.dim } else { positions };
         match &self.blocks[block] {
             Block::F16(values) if from == to => {
-                values[range][..rows * from].convert_to_f32_slice(&mut out[..rows * to]);
+                S::widen(&values[range][..rows * from], &mut out[..rows * to]);
             }
             Block::F16(values) => {
                 for (row, out) in values[range].chunks(from).zip(out.chunks_mut(to)).take(rows) {
-                    row.convert_to_f32_slice(&mut out[..from]);
+                    S::widen(row, &mut out[..from]);
                     out[from..].fill(0.0);
                 }
             }

@@ -3,7 +3,7 @@
 //! then padding.
 
 use super::scratch::LINE;
-use crate::cpu::simd::exp;
+use crate::cpu::simd::{Baseline, exp};
 
 /// A record of no positions.
 pub(super) fn empty(length: usize) -> Vec<f32> {
@@ -50,7 +50,7 @@ pub(super) fn merge(total: &mut [f32], other: &[f32]) {
     let (totals, state) = state_mut(total);
     let [maximum, sum] = *state;
     let larger = if other.maximum > maximum { other.maximum } else { maximum };
-    let (ours, theirs) = (exp::<false>(maximum - larger), exp::<false>(other.maximum - larger));
+    let (ours, theirs) = (exp::<Baseline>(maximum - larger), exp::<Baseline>(other.maximum - larger));
     for (total, value) in totals.iter_mut().zip(values) {
         *total = *total * ours + value * theirs;
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::cpu::{
     kv_cache::BLOCK_POSITIONS,
-    simd::{exp, multiply_add, simd_function},
+    simd::{Simd, exp, simd_function},
 };
 
 simd_function! {
@@ -18,12 +18,7 @@ simd_function! {
 }
 
 #[inline(always)]
-fn reduce_span_with<const FUSED: bool, const LANES: usize>(
-    work: &Work<'_>,
-    part: &Part,
-    span: usize,
-    scratch: &mut Scratch<'_>,
-) {
+fn reduce_span_with<S: Simd>(work: &Work<'_>, part: &Part, span: usize, scratch: &mut Scratch<'_>) {
     let (dim, padded, length) = (work.heads.dim, work.padded_dim(), work.record());
     let rows = part.tokens.len() * work.group();
     scratch.records.chunks_mut(length).for_each(record::reset);
@@ -31,30 +26,30 @@ fn reduce_span_with<const FUSED: bool, const LANES: usize>(
     for first in (span * SPAN_POSITIONS..end).step_by(BLOCK_POSITIONS) {
         let positions = (end - first).min(BLOCK_POSITIONS);
         let block = first / BLOCK_POSITIONS;
-        work.keys.load_block(block, part.kv_head, positions, scratch.keys);
+        work.keys.load_block::<S>(block, part.kv_head, positions, scratch.keys);
         scratch.scores.fill(0.0);
         let queries = Rows { values: scratch.queries, stride: padded, length: dim };
         let scores = Sums { values: scratch.scores, stride: BLOCK_POSITIONS, width: BLOCK_POSITIONS };
-        add_product::<FUSED, LANES>(rows, queries, scratch.keys, scores);
+        add_product::<S>(rows, queries, scratch.keys, scores);
 
         let scores = scratch.scores.chunks_mut(BLOCK_POSITIONS);
         for (row, (scores, record)) in scores.zip(scratch.records.chunks_mut(length)).enumerate() {
             let position = work.position + part.tokens.start + row / work.group();
             let visible = (position + 1).saturating_sub(first).min(BLOCK_POSITIONS);
-            weigh::<FUSED>(scores, visible, record);
+            weigh::<S>(scores, visible, record);
         }
 
-        work.values.load_block(block, part.kv_head, positions, scratch.values);
+        work.values.load_block::<S>(block, part.kv_head, positions, scratch.values);
         let weights = Rows { values: scratch.scores, stride: BLOCK_POSITIONS, length: positions };
         let sums = Sums { values: scratch.records, stride: length, width: padded };
-        add_product::<FUSED, LANES>(rows, weights, scratch.values, sums);
+        add_product::<S>(rows, weights, scratch.values, sums);
     }
 }
 
 /// Turns the scores of a row into weights, of which only the first `visible` are not zero, and brings
 /// its record to the new maximum.
 #[inline(always)]
-fn weigh<const FUSED: bool>(scores: &mut [f32], visible: usize, record: &mut [f32]) {
+fn weigh<S: Simd>(scores: &mut [f32], visible: usize, record: &mut [f32]) {
     if visible == 0 {
         return scores.fill(0.0);
     }
@@ -70,12 +65,12 @@ fn weigh<const FUSED: bool>(scores: &mut [f32], visible: usize, record: &mut [f3
     let maximum = maxima.into_iter().fold(before, f32::max);
 
     let mut sums = [0.0; LINE];
-    scores.iter_mut().for_each(|score| *score = exp::<FUSED>(*score - maximum));
+    scores.iter_mut().for_each(|score| *score = exp::<S>(*score - maximum));
     scores[visible..].fill(0.0);
     for scores in scores.chunks_exact(LINE) {
         sums.iter_mut().zip(scores).for_each(|(sum, weight)| *sum += weight);
     }
-    let factor = exp::<FUSED>(before - maximum);
+    let factor = exp::<S>(before - maximum);
     if maximum > before {
         values.iter_mut().for_each(|value| *value *= factor);
     }
@@ -100,29 +95,28 @@ struct Sums<'a> {
 /// `sums[r] += left[r] * right`, where the rows of `right` are as wide as those of `sums`. Each sum
 /// is in the order of the rows of `right`, whatever the tile.
 #[inline(always)]
-fn add_product<const FUSED: bool, const LANES: usize>(
-    rows: usize,
-    left: Rows<'_>,
-    right: &[f32],
-    mut sums: Sums<'_>,
-) {
+fn add_product<S: Simd>(rows: usize, left: Rows<'_>, right: &[f32], mut sums: Sums<'_>) {
     let mut row = 0;
     // Tiles of as many sums as fit into registers beside what they are made of.
     while row < rows {
-        row += match (rows - row, LANES) {
-            (8.., 16) => add_rows::<FUSED, 8, 16>(row, left, right, &mut sums),
-            (4.., 16) => add_rows::<FUSED, 4, 32>(row, left, right, &mut sums),
-            (2.., 16) => add_rows::<FUSED, 2, 64>(row, left, right, &mut sums),
-            (4.., _) => add_rows::<FUSED, 4, 16>(row, left, right, &mut sums),
-            (2.., _) => add_rows::<FUSED, 2, 32>(row, left, right, &mut sums),
-            _ => add_rows::<FUSED, 1, 64>(row, left, right, &mut sums),
+        row += match (rows - row, S::LANES) {
+            (8.., 16) => add_rows::<S, 8, 1, 1>(row, left, right, &mut sums),
+            (4.., 16) => add_rows::<S, 4, 2, 1>(row, left, right, &mut sums),
+            (2.., 16) => add_rows::<S, 2, 4, 1>(row, left, right, &mut sums),
+            (1, 16) => add_rows::<S, 1, 4, 1>(row, left, right, &mut sums),
+            (4.., 8) => add_rows::<S, 4, 2, 2>(row, left, right, &mut sums),
+            (2.., 8) => add_rows::<S, 2, 4, 2>(row, left, right, &mut sums),
+            (1, 8) => add_rows::<S, 1, 8, 2>(row, left, right, &mut sums),
+            (4.., _) => add_rows::<S, 4, 4, 4>(row, left, right, &mut sums),
+            _ => add_rows::<S, 1, 4, 4>(row, left, right, &mut sums),
         };
     }
 }
 
-/// `ROWS` rows of the product, from `row` on; returns how many they are.
+/// `ROWS` rows of the product, from `row` on, in tiles of `VECTORS`, then of `LINE_VECTORS`, which
+/// make a line; returns how many rows they are.
 #[inline(always)]
-fn add_rows<const FUSED: bool, const ROWS: usize, const WIDTH: usize>(
+fn add_rows<S: Simd, const ROWS: usize, const VECTORS: usize, const LINE_VECTORS: usize>(
     row: usize,
     left: Rows<'_>,
     right: &[f32],
@@ -130,40 +124,46 @@ fn add_rows<const FUSED: bool, const ROWS: usize, const WIDTH: usize>(
 ) -> usize {
     let mut column = 0;
     while column < sums.width {
-        column += match sums.width - column >= WIDTH {
-            true => add_tile::<FUSED, ROWS, WIDTH>((row, column), left, right, sums),
-            false => add_tile::<FUSED, ROWS, LINE>((row, column), left, right, sums),
+        column += match sums.width - column >= VECTORS * S::LANES {
+            true => add_tile::<S, ROWS, VECTORS>((row, column), left, right, sums),
+            false => add_tile::<S, ROWS, LINE_VECTORS>((row, column), left, right, sums),
         };
     }
     ROWS
 }
 
-/// `WIDTH` columns of them, from `column` on; returns how many they are.
+/// `VECTORS` vectors of them, from `column` on; returns how many columns they are.
 #[inline(always)]
-fn add_tile<const FUSED: bool, const ROWS: usize, const WIDTH: usize>(
+fn add_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     (row, column): (usize, usize),
     left: Rows<'_>,
     right: &[f32],
     sums: &mut Sums<'_>,
 ) -> usize {
-    let lefts: [&[f32]; ROWS] =
-        std::array::from_fn(|r| &left.values[(row + r) * left.stride..][..left.length]);
-    let mut tile = [[0.0; WIDTH]; ROWS];
+    let first = row * left.stride;
+    assert!(left.values.len() >= first + (ROWS - 1) * left.stride + left.length);
+    let mut tile = [[S::splat(0.0); VECTORS]; ROWS];
     for (r, tile) in tile.iter_mut().enumerate() {
-        tile.copy_from_slice(&sums.values[(row + r) * sums.stride + column..][..WIDTH]);
+        let sums = &sums.values[(row + r) * sums.stride + column..];
+        for (v, tile) in tile.iter_mut().enumerate() {
+            *tile = S::load(&sums[v * S::LANES..]);
+        }
     }
     for (k, right) in right.chunks_exact(sums.width).take(left.length).enumerate() {
-        let right = &right[column..][..WIDTH];
-        for (tile, left) in tile.iter_mut().zip(lefts) {
-            // SAFETY: `k` is below the length of the rows of `left`.
-            let left = unsafe { *left.get_unchecked(k) };
-            for lane in 0..WIDTH {
-                tile[lane] = multiply_add::<FUSED>(left, right[lane], tile[lane]);
+        let right = &right[column..][..VECTORS * S::LANES];
+        for (r, tile) in tile.iter_mut().enumerate() {
+            // SAFETY: `k` is below `left.length`, and `r` below `ROWS`: inside, by the assertion.
+            let left = S::splat(unsafe { *left.values.get_unchecked(first + r * left.stride + k) });
+            for (v, tile) in tile.iter_mut().enumerate() {
+                *tile = S::multiply_add_lanes(left, S::load(&right[v * S::LANES..]), *tile);
             }
         }
     }
     for (r, tile) in tile.iter().enumerate() {
-        sums.values[(row + r) * sums.stride + column..][..WIDTH].copy_from_slice(tile);
+        let sums = &mut sums.values[(row + r) * sums.stride + column..];
+        for (v, tile) in tile.iter().enumerate() {
+            S::store(*tile, &mut sums[v * S::LANES..]);
+        }
     }
-    WIDTH
+    VECTORS * S::LANES
 }
