@@ -1,6 +1,12 @@
 //! Puts the twins behind the operations of a [`Device`].
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use sefp::{Precision, Reconstruction};
 
@@ -16,7 +22,7 @@ use super::{
     rms_norm::rms_norm,
     rope::rope,
     slots::Slots,
-    swiglu::swiglu,
+    swiglu::{fast_swiglu, swiglu},
     top_k::top_k,
     weights::{FullWeights, Weights},
 };
@@ -35,6 +41,7 @@ pub struct CpuBackend {
     pool: Arc<Pool>,
     plain: bool,
     kv_format: KvFormat,
+    sections: Arc<AtomicUsize>,
     info: DeviceInfo,
 }
 
@@ -76,6 +83,7 @@ impl CpuBackend {
             pool: Arc::new(pool),
             plain: kernel == CpuKernel::Plain,
             kv_format: options.kv_format,
+            sections: Arc::default(),
             info,
         })
     }
@@ -96,9 +104,37 @@ impl Backend for CpuBackend {
             weights: Arc::clone(&self.weights),
             pool: Arc::clone(&self.pool),
             plain: self.plain,
+            sections: Arc::clone(&self.sections),
             pass: Pass::default(),
         }))
     }
+
+    /// Asks the system to read ahead.
+    fn prepare(&self, precision: Precision) -> Result<()> {
+        match &*self.weights {
+            Weights::Packed { checkpoint, .. } => checkpoint.read_ahead(precision),
+            Weights::Full(_) => Ok(()),
+        }
+    }
+
+    fn trim(&self, precision: Precision) {
+        if let Weights::Packed { checkpoint, .. } = &*self.weights {
+            checkpoint.trim(precision);
+            self.sections.fetch_min(sections(precision), Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of the planes that passes have read since they were last given back.
+    fn resident_bytes(&self) -> u64 {
+        let precision =
+            Precision::ALL.into_iter().find(|&p| sections(p) == self.sections.load(Ordering::Relaxed));
+        precision.map_or(0, |precision| self.weights.bytes(precision))
+    }
+}
+
+/// The base and bit planes of a precision.
+fn sections(precision: Precision) -> usize {
+    1 + precision.bit_planes()
 }
 
 /// Activations and KV cache of one session on the CPU.
@@ -108,6 +144,8 @@ struct CpuDevice {
     pool: Arc<Pool>,
     /// Whether only twins compute.
     plain: bool,
+    /// The most base and bit planes that a pass has read.
+    sections: Arc<AtomicUsize>,
     rope: Rope,
     slots: Slots,
     /// Keys and values of each layer.
@@ -146,6 +184,10 @@ impl Device for CpuDevice {
         (MAX_LOGITS_BYTES / row_bytes).clamp(1, MAX_BATCH)
     }
 
+    fn kv_bytes(&self) -> u64 {
+        self.kv.iter().map(|(keys, values)| (keys.bytes() + values.bytes()) as u64).sum()
+    }
+
     fn begin(&mut self, batch: Batch<'_>) -> Result<()> {
         let rows = batch.tokens.len();
         for slot in Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits) {
@@ -155,6 +197,7 @@ impl Device for CpuDevice {
             keys.grow(batch.position + rows);
             values.grow(batch.position + rows);
         }
+        self.sections.fetch_max(sections(batch.precision), Ordering::Relaxed);
         self.pass = Pass {
             tokens: batch.tokens.to_vec(),
             position: batch.position,
@@ -166,7 +209,7 @@ impl Device for CpuDevice {
 
     fn embed(&mut self) -> Result<()> {
         let embedding = self.weights.matrix(WeightMatrix::Embedding, self.pass.precision)?;
-        embed(&embedding, &self.pass.tokens, self.slots.get_mut(Slot::Hidden));
+        embed(&self.pool, &embedding, &self.pass.tokens, self.slots.get_mut(Slot::Hidden));
         Ok(())
     }
 
@@ -231,7 +274,10 @@ impl Device for CpuDevice {
     fn swiglu(&mut self) -> Result<()> {
         let rows = self.rows();
         let mut gate = self.slots.take(Slot::Gate);
-        swiglu(&mut gate, self.slots.get(Slot::Up), rows);
+        match self.plain {
+            true => swiglu(&mut gate, self.slots.get(Slot::Up), rows),
+            false => fast_swiglu(&self.pool, &mut gate, self.slots.get(Slot::Up), rows),
+        }
         self.slots.put(Slot::Gate, gate);
         Ok(())
     }

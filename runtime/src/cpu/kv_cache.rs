@@ -4,7 +4,7 @@
 //! one value of all positions, then the next (a query is multiplied with many positions at once), of
 //! the values one position after the other. `store` is the twin of `store_kv.wgsl`.
 
-use half::f16;
+use half::{f16, slice::HalfFloatSliceExt};
 
 use super::{simd::Simd, slots::Activations};
 use crate::Architecture;
@@ -107,19 +107,26 @@ impl KvRows {
 
     /// Writes the first rows of `source` to the positions from `first` on.
     pub(crate) fn store(&mut self, source: &Activations, first: usize, rows: usize) {
+        let mut halves = vec![f16::ZERO; source.width];
         for row in 0..rows {
-            for (head, values) in source.row(row).chunks(self.dim).enumerate() {
-                self.store_head(first + row, head, values);
+            let position = first + row;
+            let values = source.row(row);
+            // In one go, as half precision has instructions of its own.
+            if self.format == KvFormat::F16 {
+                halves.convert_from_f32_slice(values);
+            }
+            for (head, (values, halves)) in values.chunks(self.dim).zip(halves.chunks(self.dim)).enumerate() {
+                self.store_head(position, head, values, halves);
             }
         }
     }
 
-    fn store_head(&mut self, position: usize, head: usize, source: &[f32]) {
+    fn store_head(&mut self, position: usize, head: usize, source: &[f32], halves: &[f16]) {
         let place = self.place(position, head);
         match &mut self.blocks[position / BLOCK_POSITIONS] {
             Block::F16(values) => {
                 let places = values[place.first..].iter_mut().step_by(place.step);
-                places.zip(source).for_each(|(place, &value)| *place = f16::from_f32(value));
+                places.zip(halves).for_each(|(place, &value)| *place = value);
             }
             Block::F32(values) => {
                 let places = values[place.first..].iter_mut().step_by(place.step);
