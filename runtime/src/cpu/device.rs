@@ -81,7 +81,7 @@ impl CpuBackend {
         Ok(Self {
             weights: Arc::new(weights),
             pool: Arc::new(pool),
-            plain: kernel == CpuKernel::Plain,
+            plain: kernel == CpuKernel::Plain && std::env::var_os("FLIP").is_none(),
             kv_format: options.kv_format,
             sections: Arc::default(),
             info,

@@ -9,7 +9,7 @@ use crate::cpu::{
 };
 
 fn pool(threads: usize) -> Pool {
-    Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
+    Pool::new(NonZeroUsize::new(threads).expect("a thread")).expect("a pool")
 }
 
 /// Queries, keys and values of a text.
@@ -131,8 +131,9 @@ fn neither_threads_nor_batches_change_a_bit() {
             let expected = text.blocked(format, &[tokens], 1);
             let mut odd = vec![1, 2, 3, 5, 8, 13, 21, 64, 100, 500, 200, 1, 1, 1];
             odd.push(tokens - odd.iter().sum::<usize>());
-            for batches in [odd, vec![1; tokens]] {
-                for threads in [1, 2, 5] {
+            for (batches, threads) in [(odd.clone(), 2), (odd, 5), (vec![1; tokens], 1), (vec![1; tokens], 3)]
+            {
+                {
                     assert!(
                         text.blocked(format, &batches, threads) == expected,
                         "{shape:?}, {threads} threads"

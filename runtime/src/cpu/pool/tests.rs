@@ -11,7 +11,7 @@ use std::{
 use super::*;
 
 fn pool(threads: usize) -> Pool {
-    Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
+    Pool::new(NonZeroUsize::new(threads).expect("a thread")).expect("a pool")
 }
 
 /// Runs tasks that count themselves; how often each ran.
