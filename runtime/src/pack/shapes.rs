@@ -36,12 +36,8 @@ const LLAMA: Architecture = Architecture {
 
 /// LLaMA 3.1 and 3.2: the same tokens and positions, stretched by `factor`.
 const fn llama3(factor: f64) -> Architecture {
-    let scaling = RopeScaling {
-        factor,
-        low_freq_factor: 1.0,
-        high_freq_factor: 4.0,
-        original_context_length: 8192,
-    };
+    let scaling =
+        RopeScaling { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context_length: 8192 };
     Architecture {
         vocab_size: 128_256,
         rope_theta: 500_000.0,
