@@ -78,7 +78,8 @@ fn speeds(
     bar.finish_and_clear();
     let note = match &probe {
         Some(_) => format!(
-            "probe: the same number of threads sums a buffer of {} MiB before every run; the median of these",
+            "probe: the same number of threads reads every cache line of a buffer of {} MiB before every run; \
+             their median",
             arguments.probe
         ),
         None => "no probe".to_string(),
