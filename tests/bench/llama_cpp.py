@@ -28,6 +28,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "target" / "bench"
 VENV_PYTHON = FOLDER / "venv" / "bin" / "python"
 PACKAGES = ["llama-cpp-python==0.3.36", "gguf==0.19.0", "numpy"]
+# This file has the name of the package, which must not be found in its folder.
+sys.path = [folder for folder in sys.path if Path(folder or ".").resolve() != Path(__file__).resolve().parent]
 # Tokens of a pass of llama.cpp, as llama-bench sets it.
 BATCH = 2048
 
@@ -229,28 +231,29 @@ def llama_cpp_turn(arguments):
     memory = llama_cpp.llama_get_memory(context)
     vocab_size = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
 
-    def decode(count, size):
-        """Adds tokens, `size` at a time."""
-        tokens = (llama_cpp.llama_token * count)(*(random.randrange(vocab_size) for _ in range(count)))
-        for begin in range(0, count, size):
-            length = min(size, count - begin)
-            pointer = ctypes.cast(ctypes.byref(tokens, begin * ctypes.sizeof(llama_cpp.llama_token)), token_pointer)
-            if llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(pointer, length)) != 0:
+    def batches(count, size):
+        """Random tokens, `size` to a batch."""
+        sizes = [min(size, count - begin) for begin in range(0, count, size)]
+        arrays = [(llama_cpp.llama_token * size)(*random.choices(range(vocab_size), k=size)) for size in sizes]
+        return [(array, llama_cpp.llama_batch_get_one(array, len(array))) for array in arrays]
+
+    def decode(batches):
+        for _, batch in batches:
+            if llama_cpp.llama_decode(context, batch) != 0:
                 sys.exit("llama.cpp cannot decode")
         llama_cpp.llama_synchronize(context)
 
-    token_pointer = ctypes.POINTER(llama_cpp.llama_token)
     rows, position = {}, 0
     for prompt, generate, depth in tests(arguments):
         llama_cpp.llama_memory_seq_rm(memory, 0, position, -1)
-        decode(depth - position, BATCH)
+        decode(batches(depth - position, BATCH))
         position = depth
+        work = batches(prompt, BATCH) + batches(generate, 1)
         speeds = []
         for run in range(arguments.repetitions + 1):
             llama_cpp.llama_memory_seq_rm(memory, 0, depth, -1)
             start = time.perf_counter()
-            decode(prompt, BATCH)
-            decode(generate, 1)
+            decode(work)
             # The first run is for warming up.
             if run > 0:
                 speeds.append((prompt + generate) / (time.perf_counter() - start))
