@@ -41,7 +41,7 @@ def main():
     use_venv()
     ours = otaro_file(arguments)
     architecture = json.loads(output([arguments.otaro, "inspect", ours, "--json"]))["architecture"]
-    files = {quant: gguf_file(arguments, architecture, quant) for _, quant in arguments.pairs}
+    files = {quant: gguf_file(arguments, ours, architecture, quant) for _, quant in arguments.pairs}
     results = {}
     for turn in range(arguments.turns):
         for bits, quant in arguments.pairs:
@@ -111,9 +111,8 @@ def otaro_file(arguments):
     """The random weights of the shape, which `otaro bench` writes before its first test."""
     models = FOLDER / "models"
     command = [arguments.otaro, "bench", "--shape", arguments.shape, "--cache", models, "--device", "cpu"]
-    output([*command, "--bits", "3", "-p", "0", "-n", "1", "-r", "1", "--probe", "0", "-o", "json"])
-    written = [path for path in models.iterdir() if re.match(rf"random-{re.escape(arguments.shape)}-", path.name)]
-    return max(written, key=lambda path: path.stat().st_mtime)
+    rows = output([*command, "--bits", "3", "-p", "0", "-n", "1", "-r", "1", "--probe", "0", "-o", "json"])
+    return Path(json.loads(rows)[0]["file"])
 
 
 def otaro_turn(arguments, file, bits, threads):
@@ -124,12 +123,13 @@ def otaro_turn(arguments, file, bits, threads):
     return {row["test"]: row for row in rows}
 
 
-def gguf_file(arguments, architecture, quant):
+def gguf_file(arguments, ours, architecture, quant):
     """Random weights of the same shape in one of llama.cpp's quantisations."""
-    path = FOLDER / "models" / f"{arguments.shape}-{quant}{'-pure' if arguments.pure else ''}.gguf"
+    shape = ours.name.removesuffix(".sefp.safetensors")
+    path = ours.with_name(f"{shape}-{quant}{'-pure' if arguments.pure else ''}.gguf")
     if path.exists():
         return path
-    unquantised = FOLDER / "models" / f"{arguments.shape}-F16.gguf"
+    unquantised = ours.with_name(f"{shape}-F16.gguf")
     if not unquantised.exists():
         write_gguf(unquantised, architecture)
     import llama_cpp

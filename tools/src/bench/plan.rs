@@ -3,10 +3,7 @@
 use std::{fmt, num::NonZeroUsize, thread::available_parallelism};
 
 use anyhow::ensure;
-use otaro::{
-    Architecture, Checkpoint, DeviceChoice, OpenOptions, Precision,
-    cpu::{CpuKernel, CpuOptions},
-};
+use otaro::{Architecture, Checkpoint, DeviceChoice, OpenOptions, Precision, cpu::CpuKernel};
 
 use super::arguments::Arguments;
 
@@ -59,8 +56,10 @@ pub struct Setup {
 
 impl Setup {
     pub fn options(&self) -> OpenOptions {
-        let cpu = CpuOptions { threads: Some(self.threads), kernel: self.kernel, ..CpuOptions::default() };
-        OpenOptions { device: self.device, cpu, ..OpenOptions::default() }
+        let mut options = OpenOptions { device: self.device, ..OpenOptions::default() };
+        options.cpu.threads = Some(self.threads);
+        options.cpu.kernel = self.kernel;
+        options
     }
 }
 

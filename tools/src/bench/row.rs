@@ -1,5 +1,7 @@
 //! What is known of a test once it has run.
 
+use std::path::PathBuf;
+
 use otaro::{Architecture, DeviceKind, Model, Precision, Session};
 use serde::Serialize;
 
@@ -18,6 +20,7 @@ const KV_VALUE_BYTES: usize = 2;
 #[derive(Serialize)]
 pub struct Row {
     model: String,
+    file: PathBuf,
     parameters: usize,
     device: String,
     /// Of the CPU; none for a GPU.
@@ -85,6 +88,7 @@ impl Row {
         let probe = median(&samples.bandwidths).filter(|_| on_cpu);
         Self {
             model: of.subject.name.clone(),
+            file: of.subject.path.clone(),
             parameters: architecture.packed_weights(),
             device: of.model.device_info().to_string(),
             threads: on_cpu.then_some(of.setup.threads.get()),
