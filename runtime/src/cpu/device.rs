@@ -7,8 +7,9 @@ use sefp::{Precision, Reconstruction};
 use super::{
     add::add,
     attention::{Heads, attention},
+    blocked_attention::blocked_attention,
     embed::embed,
-    kv_cache::{KvFormat, KvRows},
+    kv_cache::{KvFormat, KvKind, KvRows},
     matmul::matmul,
     options::{CpuKernel, CpuOptions},
     pool::Pool,
@@ -32,6 +33,7 @@ const MAX_BATCH: usize = 64;
 pub struct CpuBackend {
     weights: Arc<Weights>,
     pool: Arc<Pool>,
+    plain: bool,
     kv_format: KvFormat,
     info: DeviceInfo,
 }
@@ -47,7 +49,7 @@ impl CpuBackend {
         reconstruction: Reconstruction,
         options: &CpuOptions,
     ) -> Result<Self> {
-        Self::with(Weights::Packed { checkpoint, reconstruction }, KvFormat::F16, options)
+        Self::with(Weights::Packed { checkpoint, reconstruction }, options)
     }
 
     /// A backend over unquantised weights with an unquantised KV cache: the reference. It ignores
@@ -56,19 +58,26 @@ impl CpuBackend {
     /// # Errors
     /// [`Device`](ErrorKind::Device) when the system has no threads to give.
     pub fn full_precision(weights: FullWeights) -> Result<Self> {
-        Self::with(Weights::Full(Box::new(weights)), KvFormat::F32, &CpuOptions::PLAIN)
+        let options = CpuOptions { kv_format: KvFormat::F32, ..CpuOptions::PLAIN };
+        Self::with(Weights::Full(Box::new(weights)), &options)
     }
 
-    fn with(weights: Weights, kv_format: KvFormat, options: &CpuOptions) -> Result<Self> {
+    fn with(weights: Weights, options: &CpuOptions) -> Result<Self> {
         let kernel = options.kernel.unwrap_or_else(CpuKernel::fastest);
         if !kernel.is_available() {
             let reason = format!("this processor cannot run the {kernel} kernels");
             return Err(Error::new(ErrorKind::InvalidArgument, reason));
         }
-        let pool = Pool::new(options.threads)?;
+        let pool = Pool::new(options.threads.unwrap_or_else(|| options.cores.count()))?;
         let name = format!("{kernel} kernels, {} threads", pool.threads());
         let info = DeviceInfo { kind: DeviceKind::Cpu, name };
-        Ok(Self { weights: Arc::new(weights), pool: Arc::new(pool), kv_format, info })
+        Ok(Self {
+            weights: Arc::new(weights),
+            pool: Arc::new(pool),
+            plain: kernel == CpuKernel::Plain,
+            kv_format: options.kv_format,
+            info,
+        })
     }
 }
 
@@ -79,13 +88,14 @@ impl Backend for CpuBackend {
 
     fn device(&self) -> Result<Box<dyn Device>> {
         let architecture = self.weights.architecture();
-        let rows = || KvRows::new(architecture.kv_width(), self.kv_format);
+        let rows = |kind| KvRows::new(kind, architecture.kv_heads, architecture.head_dim, self.kv_format);
         Ok(Box::new(CpuDevice {
             rope: Rope::new(architecture),
             slots: Slots::new(architecture),
-            kv: (0..architecture.layers).map(|_| (rows(), rows())).collect(),
+            kv: (0..architecture.layers).map(|_| (rows(KvKind::Keys), rows(KvKind::Values))).collect(),
             weights: Arc::clone(&self.weights),
             pool: Arc::clone(&self.pool),
+            plain: self.plain,
             pass: Pass::default(),
         }))
     }
@@ -96,6 +106,8 @@ impl Backend for CpuBackend {
 struct CpuDevice {
     weights: Arc<Weights>,
     pool: Arc<Pool>,
+    /// Whether only twins compute.
+    plain: bool,
     rope: Rope,
     slots: Slots,
     /// Keys and values of each layer.
@@ -202,6 +214,7 @@ impl Device for CpuDevice {
         let (position, rows) = (self.pass.position, self.rows());
         let (keys, values) = &self.kv[layer];
         let mut output = self.slots.take(Slot::Attended);
+        let attention = if self.plain { attention } else { blocked_attention };
         attention(
             &self.pool,
             heads,

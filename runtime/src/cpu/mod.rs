@@ -7,6 +7,8 @@
 
 mod add;
 mod attention;
+mod blocked_attention;
+mod cores;
 mod device;
 mod embed;
 mod kv_cache;
@@ -15,12 +17,15 @@ mod options;
 mod pool;
 mod rms_norm;
 mod rope;
+mod simd;
 mod slots;
 mod swiglu;
 mod top_k;
 mod weights;
 
+pub use cores::Cores;
 pub use device::CpuBackend;
+pub use kv_cache::KvFormat;
 pub use options::{CpuKernel, CpuOptions};
 pub(crate) use top_k::top_k;
 pub use weights::FullWeights;

@@ -18,7 +18,7 @@ pub(crate) struct Activations {
 }
 
 impl Activations {
-    fn new(width: usize) -> Self {
+    pub(crate) fn new(width: usize) -> Self {
         Self { width, stride: width.next_multiple_of(GROUP_SIZE), values: Vec::new() }
     }
 
