@@ -213,7 +213,7 @@ fn bench_prints_every_combination_in_every_format() {
 
     let csv = print("csv");
     assert_eq!(csv.lines().count(), 1 + rows.len());
-    assert!(csv.starts_with("model,file,parameters,device,threads,mantissa_bits,test,"), "{csv}");
+    assert!(csv.starts_with("model,file,parameters,device,threads,kv,mantissa_bits,test,"), "{csv}");
     let lines: Vec<Value> = print("jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), rows.len());
     let table = print("md");

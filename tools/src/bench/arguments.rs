@@ -3,7 +3,10 @@
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, str::FromStr};
 
 use clap::ValueEnum;
-use otaro::{DeviceChoice, Precision, cpu::CpuKernel};
+use otaro::{
+    DeviceChoice, Precision,
+    cpu::{CpuKernel, KvFormat},
+};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -47,6 +50,9 @@ pub struct Arguments {
     /// Kernels of the CPU; the fastest by default
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub kernel: Vec<CpuKernel>,
+    /// Number formats of the CPU's KV cache
+    #[arg(long, value_enum, value_name = "NAME,...", value_delimiter = ',', default_value = "f16")]
+    pub kv: Vec<Kv>,
     /// auto, cpu or gpu
     #[arg(long, default_value_t)]
     pub device: DeviceChoice,
@@ -76,6 +82,29 @@ pub enum Format {
     Json,
     /// An object per line
     Jsonl,
+}
+
+/// The value of `--kv`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kv {
+    F16,
+    Int8,
+}
+
+impl Kv {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
+
+    pub fn format(self) -> KvFormat {
+        match self {
+            Self::F16 => KvFormat::F16,
+            Self::Int8 => KvFormat::Int8,
+        }
+    }
 }
 
 /// The value of `--pg`.

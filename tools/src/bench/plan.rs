@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroUsize, thread::available_parallelism};
 use anyhow::ensure;
 use otaro::{Architecture, Checkpoint, DeviceChoice, OpenOptions, Precision, cpu::CpuKernel};
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Kv};
 
 /// Tokens of a prompt and to generate where the command line does not say.
 const DEFAULT_PROMPT: usize = 512;
@@ -52,6 +52,7 @@ pub struct Setup {
     pub device: DeviceChoice,
     pub threads: NonZeroUsize,
     pub kernel: Option<CpuKernel>,
+    pub kv: Kv,
 }
 
 impl Setup {
@@ -59,17 +60,19 @@ impl Setup {
         let mut options = OpenOptions { device: self.device, ..OpenOptions::default() };
         options.cpu.threads = Some(self.threads);
         options.cpu.kernel = self.kernel;
+        options.cpu.kv_format = self.kv.format();
         options
     }
 }
 
-/// Every combination of threads and kernels.
+/// Every combination of threads, kernels and KV caches.
 pub fn setups(arguments: &Arguments) -> anyhow::Result<Vec<Setup>> {
     let device = arguments.device;
-    let of_the_cpu = !arguments.kernel.is_empty() || !arguments.threads.is_empty();
+    let kv_of_a_gpu = arguments.kv == [Kv::F16];
+    let of_the_cpu = !arguments.kernel.is_empty() || !arguments.threads.is_empty() || !kv_of_a_gpu;
     ensure!(
         device != DeviceChoice::Gpu || !of_the_cpu,
-        "--threads and --kernel are for the CPU, not for a GPU"
+        "--threads, --kernel and --kv are for the CPU, not for a GPU"
     );
     if let Some(kernel) = arguments.kernel.iter().find(|kernel| !kernel.is_available()) {
         anyhow::bail!("this processor cannot run the {kernel} kernels");
@@ -82,9 +85,13 @@ pub fn setups(arguments: &Arguments) -> anyhow::Result<Vec<Setup>> {
         [] => vec![available_parallelism().unwrap_or(NonZeroUsize::MIN)],
         threads => threads.to_vec(),
     };
-    let combine =
-        |&threads: &NonZeroUsize| kernels.iter().map(move |&kernel| Setup { device, threads, kernel });
-    Ok(threads.iter().flat_map(combine).collect())
+    let mut setups = Vec::new();
+    for &threads in &threads {
+        for &kernel in &kernels {
+            setups.extend(arguments.kv.iter().map(|&kv| Setup { device, threads, kernel, kv }));
+        }
+    }
+    Ok(setups)
 }
 
 /// The precisions of a file, as given or all that it holds, lowest first.
@@ -185,11 +192,14 @@ mod unit_tests {
 
     #[test]
     fn every_number_of_threads_meets_every_kernel() {
-        let setups = setups(&parse("-t 2,1 --kernel plain --device cpu")).expect("setups");
+        let setups = setups(&parse("-t 2,1 --kernel plain --kv f16,int8 --device cpu")).expect("setups");
         let threads: Vec<_> = setups.iter().map(|setup| setup.threads.get()).collect();
-        assert_eq!(threads, [2, 1]);
+        assert_eq!(threads, [2, 2, 1, 1]);
+        assert_eq!((setups[0].kv, setups[1].kv), (Kv::F16, Kv::Int8));
         assert!(setups.iter().all(|setup| setup.kernel == Some(CpuKernel::Plain)));
-        let error = super::setups(&parse("-t 2 --device gpu")).expect_err("threads of a GPU");
-        assert!(error.to_string().contains("for the CPU"), "{error}");
+        for words in ["-t 2 --device gpu", "--kv int8 --device gpu"] {
+            let error = super::setups(&parse(words)).expect_err(words);
+            assert!(error.to_string().contains("for the CPU"), "{error}");
+        }
     }
 }

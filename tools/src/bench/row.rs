@@ -6,15 +6,13 @@ use otaro::{Architecture, DeviceKind, Model, Precision, Session};
 use serde::Serialize;
 
 use super::{
+    arguments::Kv,
     measure::Samples,
     memory::Resident,
     models::Subject,
     plan::{Setup, Test},
     statistics::{deviation, mean, median},
 };
-
-/// Bytes of a number in the KV cache.
-const KV_VALUE_BYTES: usize = 2;
 
 /// A test of a model on a device at a precision. Speeds are in tokens per second, memory in bytes.
 #[derive(Serialize)]
@@ -25,6 +23,8 @@ pub struct Row {
     device: String,
     /// Of the CPU; none for a GPU.
     threads: Option<usize>,
+    /// The number format of the KV cache.
+    kv: &'static str,
     mantissa_bits: u32,
     test: String,
     n_prompt: usize,
@@ -57,11 +57,12 @@ pub struct Measurement<'a> {
 }
 
 impl Row {
-    pub const HEADER: [&str; 15] = [
+    pub const HEADER: [&str; 16] = [
         "model",
         "params",
         "device",
         "threads",
+        "kv",
         "bits",
         "weights MiB",
         "test",
@@ -79,10 +80,13 @@ impl Row {
         let test = of.test;
         let architecture = of.model.architecture();
         let on_cpu = of.model.device_info().kind == DeviceKind::Cpu;
+        // A GPU has but one format.
+        let kv = if on_cpu { of.setup.kv } else { Kv::F16 };
         let weight_bytes = session.weight_bytes_per_token();
         let speed = mean(&samples.speeds);
         // A prompt shares one reading of the weights among many tokens, as many as the device likes.
-        let bytes_per_token = test.is_decode().then(|| weight_bytes as f64 + kv_bytes(architecture, test));
+        let bytes_per_token =
+            test.is_decode().then(|| weight_bytes as f64 + kv_bytes(architecture, test, kv));
         let bytes_per_second = bytes_per_token.map(|bytes| bytes * speed);
         // A graphics card does not read the memory that the probe reads.
         let probe = median(&samples.bandwidths).filter(|_| on_cpu);
@@ -92,6 +96,7 @@ impl Row {
             parameters: architecture.packed_weights(),
             device: of.model.device_info().to_string(),
             threads: on_cpu.then_some(of.setup.threads.get()),
+            kv: kv.name(),
             mantissa_bits: of.precision.mantissa_bits(),
             test: test.to_string(),
             n_prompt: test.prompt,
@@ -111,7 +116,7 @@ impl Row {
         }
     }
 
-    pub fn cells(&self) -> [String; 15] {
+    pub fn cells(&self) -> [String; 16] {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_string());
         let giga = |value: Option<f64>| or_dash(value.map(|value| format!("{:.1}", value / 1e9)));
         let mebi =
@@ -121,6 +126,7 @@ impl Row {
             format!("{:.2} M", self.parameters as f64 / 1e6),
             self.device.clone(),
             or_dash(self.threads.map(|threads| threads.to_string())),
+            self.kv.to_string(),
             self.mantissa_bits.to_string(),
             format!("{:.2}", self.weight_bytes as f64 / 1048576.0),
             self.test.clone(),
@@ -137,8 +143,8 @@ impl Row {
 }
 
 /// Keys and values read per token of a decode, on average.
-fn kv_bytes(architecture: &Architecture, test: &Test) -> f64 {
-    let position_bytes = 2 * architecture.layers * architecture.kv_width() * KV_VALUE_BYTES;
+fn kv_bytes(architecture: &Architecture, test: &Test, kv: Kv) -> f64 {
+    let position_bytes = kv.format().bytes_per_position(architecture);
     // The first token reads its own, the last those of all before it too.
     let positions = test.depth as f64 + (test.generate as f64 + 1.0) / 2.0;
     position_bytes as f64 * positions
@@ -155,7 +161,9 @@ mod tests {
         let architecture = &Shape::find("llama3.2-1b").expect("a known shape").architecture;
         let test = |generate, depth| Test { prompt: 0, generate, depth };
         // 16 layers, 512 keys and as many values of two bytes: 32 KiB a position.
-        assert_eq!(kv_bytes(architecture, &test(1, 0)), 32768.0);
-        assert_eq!(kv_bytes(architecture, &test(3, 100)), 102.0 * 32768.0);
+        assert_eq!(kv_bytes(architecture, &test(1, 0), Kv::F16), 32768.0);
+        assert_eq!(kv_bytes(architecture, &test(3, 100), Kv::F16), 102.0 * 32768.0);
+        // 8 heads of 64 values and a scale, twice.
+        assert_eq!(kv_bytes(architecture, &test(1, 0), Kv::Int8), 16.0 * 2.0 * 8.0 * 68.0);
     }
 }
