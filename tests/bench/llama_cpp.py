@@ -43,15 +43,22 @@ def main():
     architecture = json.loads(output([arguments.otaro, "inspect", ours, "--json"]))["architecture"]
     files = {quant: gguf_file(arguments, ours, architecture, quant) for _, quant in arguments.pairs}
     results = {}
-    for turn in range(arguments.turns):
-        for bits, quant in arguments.pairs:
-            for threads in arguments.threads:
-                print(f"turn {turn + 1}: {threads} threads, E5M{bits}, {quant}", file=sys.stderr)
-                mine = otaro_turn(arguments, ours, bits, threads)
-                theirs = json.loads(output([sys.executable, __file__, *one_turn(arguments, files[quant], threads)]))
-                for test, row in mine.items():
-                    results.setdefault((bits, quant, threads, test), []).append((row, theirs[test]))
+    try:
+        for turn in range(1, arguments.turns + 1):
+            take_turn(arguments, turn, ours, files, results)
+    except KeyboardInterrupt:
+        print("interrupted: what is finished follows", file=sys.stderr)
     report(arguments, results)
+
+
+def take_turn(arguments, turn, ours, files, results):
+    for bits, quant in arguments.pairs:
+        for threads in arguments.threads:
+            print(f"turn {turn} of {arguments.turns}: {threads} threads, E5M{bits}, {quant}", file=sys.stderr)
+            mine = otaro_turn(arguments, ours, bits, threads)
+            theirs = json.loads(output([sys.executable, __file__, *one_turn(arguments, files[quant], threads)]))
+            for test, row in mine.items():
+                results.setdefault((bits, quant, threads, test), []).append((row, theirs[test]))
 
 
 def parse():
@@ -287,7 +294,7 @@ def silence(llama_cpp):
 def report(arguments, results):
     median = lambda values: statistics.median(values)
     mebi = lambda values: "-" if None in values else f"{max(values) / 2**20:.0f}"
-    print(f"{arguments.shape}: otaro / llama.cpp, {arguments.turns} turns of {arguments.repetitions} runs\n")
+    print(f"{arguments.shape}: otaro / llama.cpp, up to {arguments.turns} turns of {arguments.repetitions} runs\n")
     columns = ["otaro", "llama.cpp", "threads", "test", "t/s", "t/s", "ratio", "MB of weights", "of bandwidth", "peak MiB"]
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     bandwidths = {}
