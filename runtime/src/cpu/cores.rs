@@ -55,14 +55,14 @@ mod tests {
 
     /// A folder as the system has it; each core is a file name and what it holds.
     fn folder(file: &str, cores: &[&str]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         for (index, text) in cores.iter().enumerate() {
             let path = folder.path().join(format!("cpu{index}")).join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, text).expect("a file");
         }
         for other in ["cpufreq", "cpuidle", "cpu"] {
-            fs::create_dir_all(folder.path().join(other)).unwrap();
+            fs::create_dir_all(folder.path().join(other)).expect("a folder");
         }
         folder
     }

@@ -195,22 +195,31 @@ impl KvRows {
             Block::Int8 { values, scales } => {
                 let scales = &scales[head * BLOCK_POSITIONS..][..BLOCK_POSITIONS];
                 let rows = values[range].chunks(from).zip(out.chunks_mut(to)).take(rows);
-                for (index, (row, out)) in rows.enumerate() {
-                    match self.kind {
-                        KvKind::Keys => {
-                            let scaled =
-                                row.iter().zip(scales).map(|(&value, scale)| f32::from(value) * scale);
-                            out.iter_mut().zip(scaled).for_each(|(out, value)| *out = value);
-                        }
-                        KvKind::Values => {
-                            let scale = scales[index];
-                            let (out, padding) = out.split_at_mut(from);
-                            out.iter_mut().zip(row).for_each(|(out, &value)| *out = f32::from(value) * scale);
-                            padding.fill(0.0);
-                        }
+                match self.kind {
+                    KvKind::Keys => rows.for_each(|(row, out)| scale_each(row, scales, out)),
+                    KvKind::Values => {
+                        rows.zip(scales).for_each(|((row, out), &scale)| scale_all(row, scale, out));
                     }
                 }
             }
         }
     }
+}
+
+/// One value of several positions.
+#[inline(always)]
+fn scale_each(values: &[i8], scales: &[f32], out: &mut [f32]) {
+    for ((out, &value), scale) in out.iter_mut().zip(values).zip(scales) {
+        *out = f32::from(value) * scale;
+    }
+}
+
+/// The values of one position; the rest of `out` is padding.
+#[inline(always)]
+fn scale_all(values: &[i8], scale: f32, out: &mut [f32]) {
+    let (out, padding) = out.split_at_mut(values.len());
+    for (out, &value) in out.iter_mut().zip(values) {
+        *out = f32::from(value) * scale;
+    }
+    padding.fill(0.0);
 }

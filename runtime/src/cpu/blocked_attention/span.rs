@@ -140,30 +140,39 @@ fn add_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     right: &[f32],
     sums: &mut Sums<'_>,
 ) -> usize {
-    let first = row * left.stride;
-    assert!(left.values.len() >= first + (ROWS - 1) * left.stride + left.length);
-    let mut tile = [[S::splat(0.0); VECTORS]; ROWS];
-    for (r, tile) in tile.iter_mut().enumerate() {
-        let sums = &sums.values[(row + r) * sums.stride + column..];
-        for (v, tile) in tile.iter_mut().enumerate() {
-            *tile = S::load(&sums[v * S::LANES..]);
-        }
-    }
-    for (k, right) in right.chunks_exact(sums.width).take(left.length).enumerate() {
-        let right = &right[column..][..VECTORS * S::LANES];
+    let columns = VECTORS * S::LANES;
+    let left_values = &left.values[row * left.stride..];
+    let sum_values = &mut sums.values[row * sums.stride + column..];
+    assert!(left_values.len() >= (ROWS - 1) * left.stride + left.length);
+    assert!(sum_values.len() >= (ROWS - 1) * sums.stride + columns);
+    assert!(right.len() >= left.length * sums.width && sums.width >= column + columns);
+    // SAFETY: row `ROWS - 1` of both, row `left.length - 1` of `right` and the last vector of each are
+    // inside, by the assertions.
+    unsafe {
+        let mut tile = [[S::splat(0.0); VECTORS]; ROWS];
         for (r, tile) in tile.iter_mut().enumerate() {
-            // SAFETY: `k` is below `left.length`, and `r` below `ROWS`: inside, by the assertion.
-            let left = S::splat(unsafe { *left.values.get_unchecked(first + r * left.stride + k) });
-            for (v, tile) in tile.iter_mut().enumerate() {
-                *tile = S::multiply_add_lanes(left, S::load(&right[v * S::LANES..]), *tile);
+            for (v, sum) in tile.iter_mut().enumerate() {
+                *sum = S::load(sum_values.as_ptr().add(r * sums.stride + v * S::LANES));
+            }
+        }
+        for k in 0..left.length {
+            let right = right.as_ptr().add(k * sums.width + column);
+            let mut vectors = [S::splat(0.0); VECTORS];
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                *vector = S::load(right.add(v * S::LANES));
+            }
+            for (r, tile) in tile.iter_mut().enumerate() {
+                let left = S::splat(*left_values.as_ptr().add(r * left.stride + k));
+                for (sum, vector) in tile.iter_mut().zip(vectors) {
+                    *sum = S::multiply_add_lanes(left, vector, *sum);
+                }
+            }
+        }
+        for (r, tile) in tile.iter().enumerate() {
+            for (v, sum) in tile.iter().enumerate() {
+                S::store(*sum, sum_values.as_mut_ptr().add(r * sums.stride + v * S::LANES));
             }
         }
     }
-    for (r, tile) in tile.iter().enumerate() {
-        let sums = &mut sums.values[(row + r) * sums.stride + column..];
-        for (v, tile) in tile.iter().enumerate() {
-            S::store(*tile, &mut sums[v * S::LANES..]);
-        }
-    }
-    VECTORS * S::LANES
+    columns
 }

@@ -20,11 +20,17 @@ pub(crate) unsafe trait Simd {
     /// The same number in each lane.
     fn splat(value: f32) -> Self::Vector;
 
-    /// The first values of a slice, at least [`LANES`](Self::LANES) long.
-    fn load(values: &[f32]) -> Self::Vector;
+    /// Reads a vector.
+    ///
+    /// # Safety
+    /// There must be [`LANES`](Self::LANES) values.
+    unsafe fn load(values: *const f32) -> Self::Vector;
 
-    /// Writes the first values of a slice, at least [`LANES`](Self::LANES) long.
-    fn store(vector: Self::Vector, values: &mut [f32]);
+    /// Writes a vector.
+    ///
+    /// # Safety
+    /// There must be room for [`LANES`](Self::LANES) values.
+    unsafe fn store(vector: Self::Vector, values: *mut f32);
 
     /// [`multiply_add`](Self::multiply_add) of each lane.
     fn multiply_add_lanes(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
@@ -36,7 +42,7 @@ pub(crate) unsafe trait Simd {
     }
 }
 
-/// What every processor of the target has. On 64-bit ARM that includes NEON.
+/// What needs no instructions in particular.
 pub(crate) struct Baseline;
 
 // SAFETY: needs nothing in particular.
@@ -57,13 +63,15 @@ unsafe impl Simd for Baseline {
     }
 
     #[inline(always)]
-    fn load(values: &[f32]) -> [f32; 4] {
-        [values[0], values[1], values[2], values[3]]
+    unsafe fn load(values: *const f32) -> [f32; 4] {
+        // SAFETY: there are four values; an array may lie wherever one of them may.
+        unsafe { values.cast::<[f32; 4]>().read() }
     }
 
     #[inline(always)]
-    fn store(vector: [f32; 4], values: &mut [f32]) {
-        values[..4].copy_from_slice(&vector);
+    unsafe fn store(vector: [f32; 4], values: *mut f32) {
+        // SAFETY: there is room for four values; an array may lie wherever one of them may.
+        unsafe { values.cast::<[f32; 4]>().write(vector) }
     }
 
     #[inline(always)]

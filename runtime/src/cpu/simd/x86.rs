@@ -53,17 +53,15 @@ unsafe impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn load(values: &[f32]) -> __m512 {
-        let values = &values[..16];
+    unsafe fn load(values: *const f32) -> __m512 {
         // SAFETY: the processor has the instruction, and there are 16 values.
-        unsafe { _mm512_loadu_ps(values.as_ptr()) }
+        unsafe { _mm512_loadu_ps(values) }
     }
 
     #[inline(always)]
-    fn store(vector: __m512, values: &mut [f32]) {
-        let values = &mut values[..16];
-        // SAFETY: the processor has the instruction, and there are 16 values.
-        unsafe { _mm512_storeu_ps(values.as_mut_ptr(), vector) }
+    unsafe fn store(vector: __m512, values: *mut f32) {
+        // SAFETY: the processor has the instruction, and there is room for 16 values.
+        unsafe { _mm512_storeu_ps(values, vector) }
     }
 
     #[inline(always)]
@@ -107,17 +105,15 @@ unsafe impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn load(values: &[f32]) -> __m256 {
-        let values = &values[..8];
+    unsafe fn load(values: *const f32) -> __m256 {
         // SAFETY: the processor has the instruction, and there are 8 values.
-        unsafe { _mm256_loadu_ps(values.as_ptr()) }
+        unsafe { _mm256_loadu_ps(values) }
     }
 
     #[inline(always)]
-    fn store(vector: __m256, values: &mut [f32]) {
-        let values = &mut values[..8];
-        // SAFETY: the processor has the instruction, and there are 8 values.
-        unsafe { _mm256_storeu_ps(values.as_mut_ptr(), vector) }
+    unsafe fn store(vector: __m256, values: *mut f32) {
+        // SAFETY: the processor has the instruction, and there is room for 8 values.
+        unsafe { _mm256_storeu_ps(values, vector) }
     }
 
     #[inline(always)]
