@@ -3,10 +3,7 @@ use std::num::NonZeroUsize;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::cpu::{
-    attention::attention,
-    kv_cache::{KvFormat, KvKind},
-};
+use crate::cpu::{attention::attention, kv_cache::KvKind, kv_format::KvFormat};
 
 fn pool(threads: usize) -> Pool {
     Pool::new(NonZeroUsize::new(threads).expect("a thread")).expect("a pool")
