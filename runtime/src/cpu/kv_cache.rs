@@ -164,10 +164,11 @@ impl KvRows {
             Block::Int8 { values, scales } => {
                 let scales = &scales[head * BLOCK_POSITIONS..][..BLOCK_POSITIONS];
                 let rows = values[range].chunks(from).zip(out.chunks_mut(to)).take(rows);
-                match self.kind {
-                    KvKind::Keys => rows.for_each(|(row, out)| scale_each(row, scales, out)),
-                    KvKind::Values => {
-                        rows.zip(scales).for_each(|((row, out), &scale)| scale_all(row, scale, out));
+                // Loops, not closures, so that they are compiled for the processor of the caller.
+                for (index, (row, out)) in rows.enumerate() {
+                    match self.kind {
+                        KvKind::Keys => scale_each(row, scales, out),
+                        KvKind::Values => scale_all(row, scales[index], out),
                     }
                 }
             }
