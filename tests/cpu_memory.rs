@@ -119,6 +119,38 @@ fn planes_come_and_go(path: &Path, options: &CpuOptions) {
     check(Section::Bit8, "at E5M8 again");
 }
 
+/// How long the first token of a file takes that is not in memory, with and without reading ahead:
+/// `cargo test -p otaro-tests --test cpu_memory -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn time_of_a_cold_file() {
+    let architecture =
+        Architecture { hidden_size: 1024, intermediate_size: 8192, layers: 8, ..architecture() };
+    let folder = temporary_folder();
+    let path = folder.path().join("model.sefp.safetensors");
+    drop(tiny::checkpoint(&path, &architecture, 3));
+    for _ in 0..3 {
+        for read_ahead in [false, true] {
+            let forget = ["oflag=nocache", "conv=notrunc,fdatasync", "count=0", "status=none"];
+            let dd =
+                std::process::Command::new("dd").arg(format!("of={}", path.display())).args(forget).status();
+            assert!(dd.unwrap().success());
+            let start = std::time::Instant::now();
+            let model =
+                Model::on_cpu(Arc::new(Checkpoint::open(&path).unwrap()), None, &CpuOptions::default())
+                    .unwrap();
+            if read_ahead {
+                model.prepare(Precision::E5M4).unwrap();
+            }
+            generate(&mut model.session(Precision::E5M4).unwrap(), 1);
+            let cold = start.elapsed();
+            let start = std::time::Instant::now();
+            generate(&mut model.session(Precision::E5M4).unwrap(), 1);
+            println!("read ahead: {read_ahead}; first token {cold:?}, next {:?}", start.elapsed());
+        }
+    }
+}
+
 /// Bytes of tensors up to a section, padding not counted.
 fn weights(checkpoint: &Checkpoint, last: Section) -> u64 {
     let architecture = checkpoint.architecture();

@@ -8,9 +8,9 @@ use super::{Checkpoint, Section};
 use crate::{Error, Result};
 
 impl Checkpoint {
-    /// Asks the system to read the planes of a precision into memory, in the background. A file on
-    /// slow storage is then read in one stream instead of page by page. Does nothing where the
-    /// system knows no such request.
+    /// Asks the system to read the planes of a precision from the disk, in the background, so that a
+    /// pass finds them there. They do not become memory of this process before a pass uses them.
+    /// Does nothing where the system knows no such request.
     ///
     /// # Errors
     /// [`MissingPlanes`](crate::ErrorKind::MissingPlanes) when the file does not hold them,

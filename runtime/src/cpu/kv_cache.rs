@@ -6,36 +6,10 @@
 
 use half::{f16, slice::HalfFloatSliceExt};
 
-use super::{simd::Simd, slots::Activations};
-use crate::Architecture;
+use super::{kv_format::KvFormat, simd::Simd, slots::Activations};
 
 /// Positions of a block.
 pub(crate) const BLOCK_POSITIONS: usize = 64;
-
-/// The number format of the cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum KvFormat {
-    /// Half precision, as on the GPU.
-    #[default]
-    F16,
-    /// Single precision, for comparison with a reference.
-    F32,
-    /// Eight bits, scaled by the largest value of a head at a position: half the memory of
-    /// [`F16`](Self::F16) and a little noise.
-    Int8,
-}
-
-impl KvFormat {
-    /// Bytes that a model's keys and values of one position take, in all layers.
-    pub fn bytes_per_position(self, architecture: &Architecture) -> usize {
-        let head = match self {
-            Self::F16 => architecture.head_dim * size_of::<f16>(),
-            Self::F32 => architecture.head_dim * size_of::<f32>(),
-            Self::Int8 => architecture.head_dim + size_of::<f32>(),
-        };
-        2 * architecture.layers * architecture.kv_heads * head
-    }
-}
 
 /// What is cached, and with it the order within a head of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,12 +56,7 @@ impl KvRows {
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
-        let value = match self.format {
-            KvFormat::F16 => size_of::<f16>() * self.dim,
-            KvFormat::F32 => size_of::<f32>() * self.dim,
-            KvFormat::Int8 => self.dim + size_of::<f32>(),
-        };
-        self.blocks.len() * BLOCK_POSITIONS * self.heads * value
+        self.blocks.len() * BLOCK_POSITIONS * self.heads * self.format.head_bytes(self.dim)
     }
 
     /// Makes room for positions `0..positions`.
@@ -195,10 +164,11 @@ impl KvRows {
             Block::Int8 { values, scales } => {
                 let scales = &scales[head * BLOCK_POSITIONS..][..BLOCK_POSITIONS];
                 let rows = values[range].chunks(from).zip(out.chunks_mut(to)).take(rows);
-                match self.kind {
-                    KvKind::Keys => rows.for_each(|(row, out)| scale_each(row, scales, out)),
-                    KvKind::Values => {
-                        rows.zip(scales).for_each(|((row, out), &scale)| scale_all(row, scale, out));
+                // Loops, not closures, so that they are compiled for the processor of the caller.
+                for (index, (row, out)) in rows.enumerate() {
+                    match self.kind {
+                        KvKind::Keys => scale_each(row, scales, out),
+                        KvKind::Values => scale_all(row, scales[index], out),
                     }
                 }
             }

@@ -12,6 +12,7 @@ mod cores;
 mod device;
 mod embed;
 mod kv_cache;
+mod kv_format;
 mod matmul;
 mod options;
 mod pool;
@@ -25,7 +26,7 @@ mod weights;
 
 pub use cores::Cores;
 pub use device::CpuBackend;
-pub use kv_cache::KvFormat;
+pub use kv_format::KvFormat;
 pub use options::{CpuKernel, CpuOptions};
 pub(crate) use top_k::top_k;
 pub use weights::FullWeights;

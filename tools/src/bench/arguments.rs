@@ -50,9 +50,9 @@ pub struct Arguments {
     /// Kernels of the CPU; the fastest by default
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub kernel: Vec<CpuKernel>,
-    /// Number formats of the CPU's KV cache
-    #[arg(long, value_enum, value_name = "NAME,...", value_delimiter = ',', default_value = "f16")]
-    pub kv: Vec<Kv>,
+    /// Number formats of the CPU's KV cache: f16, int8 or f32
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "f16")]
+    pub kv: Vec<KvFormat>,
     /// auto, cpu or gpu
     #[arg(long, default_value_t)]
     pub device: DeviceChoice,
@@ -82,29 +82,6 @@ pub enum Format {
     Json,
     /// An object per line
     Jsonl,
-}
-
-/// The value of `--kv`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Kv {
-    F16,
-    Int8,
-}
-
-impl Kv {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F16 => "f16",
-            Self::Int8 => "int8",
-        }
-    }
-
-    pub fn format(self) -> KvFormat {
-        match self {
-            Self::F16 => KvFormat::F16,
-            Self::Int8 => KvFormat::Int8,
-        }
-    }
 }
 
 /// The value of `--pg`.

@@ -3,9 +3,12 @@
 use std::{fmt, num::NonZeroUsize, thread::available_parallelism};
 
 use anyhow::ensure;
-use otaro::{Architecture, Checkpoint, DeviceChoice, OpenOptions, Precision, cpu::CpuKernel};
+use otaro::{
+    Architecture, Checkpoint, DeviceChoice, OpenOptions, Precision,
+    cpu::{CpuKernel, KvFormat},
+};
 
-use super::arguments::{Arguments, Kv};
+use super::arguments::Arguments;
 
 /// Tokens of a prompt and to generate where the command line does not say.
 const DEFAULT_PROMPT: usize = 512;
@@ -52,7 +55,7 @@ pub struct Setup {
     pub device: DeviceChoice,
     pub threads: NonZeroUsize,
     pub kernel: Option<CpuKernel>,
-    pub kv: Kv,
+    pub kv: KvFormat,
 }
 
 impl Setup {
@@ -60,7 +63,7 @@ impl Setup {
         let mut options = OpenOptions { device: self.device, ..OpenOptions::default() };
         options.cpu.threads = Some(self.threads);
         options.cpu.kernel = self.kernel;
-        options.cpu.kv_format = self.kv.format();
+        options.cpu.kv_format = self.kv;
         options
     }
 }
@@ -68,7 +71,7 @@ impl Setup {
 /// Every combination of threads, kernels and KV caches.
 pub fn setups(arguments: &Arguments) -> anyhow::Result<Vec<Setup>> {
     let device = arguments.device;
-    let kv_of_a_gpu = arguments.kv == [Kv::F16];
+    let kv_of_a_gpu = arguments.kv == [KvFormat::F16];
     let of_the_cpu = !arguments.kernel.is_empty() || !arguments.threads.is_empty() || !kv_of_a_gpu;
     ensure!(
         device != DeviceChoice::Gpu || !of_the_cpu,
@@ -195,7 +198,7 @@ mod unit_tests {
         let setups = setups(&parse("-t 2,1 --kernel plain --kv f16,int8 --device cpu")).expect("setups");
         let threads: Vec<_> = setups.iter().map(|setup| setup.threads.get()).collect();
         assert_eq!(threads, [2, 2, 1, 1]);
-        assert_eq!((setups[0].kv, setups[1].kv), (Kv::F16, Kv::Int8));
+        assert_eq!((setups[0].kv, setups[1].kv), (KvFormat::F16, KvFormat::Int8));
         assert!(setups.iter().all(|setup| setup.kernel == Some(CpuKernel::Plain)));
         for words in ["-t 2 --device gpu", "--kv int8 --device gpu"] {
             let error = super::setups(&parse(words)).expect_err(words);

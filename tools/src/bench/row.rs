@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use otaro::{Architecture, DeviceKind, Model, Precision, Session};
+use otaro::{Architecture, DeviceKind, Model, Precision, Session, cpu::KvFormat};
 use serde::Serialize;
 
 use super::{
-    arguments::Kv,
     measure::Samples,
     memory::Resident,
     models::Subject,
@@ -81,7 +80,7 @@ impl Row {
         let architecture = of.model.architecture();
         let on_cpu = of.model.device_info().kind == DeviceKind::Cpu;
         // A GPU has but one format.
-        let kv = if on_cpu { of.setup.kv } else { Kv::F16 };
+        let kv = if on_cpu { of.setup.kv } else { KvFormat::F16 };
         let weight_bytes = session.weight_bytes_per_token();
         let speed = mean(&samples.speeds);
         // A prompt shares one reading of the weights among many tokens, as many as the device likes.
@@ -143,8 +142,8 @@ impl Row {
 }
 
 /// Keys and values read per token of a decode, on average.
-fn kv_bytes(architecture: &Architecture, test: &Test, kv: Kv) -> f64 {
-    let position_bytes = kv.format().bytes_per_position(architecture);
+fn kv_bytes(architecture: &Architecture, test: &Test, kv: KvFormat) -> f64 {
+    let position_bytes = kv.bytes_per_position(architecture);
     // The first token reads its own, the last those of all before it too.
     let positions = test.depth as f64 + (test.generate as f64 + 1.0) / 2.0;
     position_bytes as f64 * positions
@@ -161,9 +160,9 @@ mod tests {
         let architecture = &Shape::find("llama3.2-1b").expect("a known shape").architecture;
         let test = |generate, depth| Test { prompt: 0, generate, depth };
         // 16 layers, 512 keys and as many values of two bytes: 32 KiB a position.
-        assert_eq!(kv_bytes(architecture, &test(1, 0), Kv::F16), 32768.0);
-        assert_eq!(kv_bytes(architecture, &test(3, 100), Kv::F16), 102.0 * 32768.0);
+        assert_eq!(kv_bytes(architecture, &test(1, 0), KvFormat::F16), 32768.0);
+        assert_eq!(kv_bytes(architecture, &test(3, 100), KvFormat::F16), 102.0 * 32768.0);
         // 8 heads of 64 values and a scale, twice.
-        assert_eq!(kv_bytes(architecture, &test(1, 0), Kv::Int8), 16.0 * 2.0 * 8.0 * 68.0);
+        assert_eq!(kv_bytes(architecture, &test(1, 0), KvFormat::Int8), 16.0 * 2.0 * 8.0 * 68.0);
     }
 }

@@ -3,10 +3,7 @@ use std::num::NonZeroUsize;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::cpu::{
-    attention::attention,
-    kv_cache::{KvFormat, KvKind},
-};
+use crate::cpu::{attention::attention, kv_cache::KvKind, kv_format::KvFormat};
 
 fn pool(threads: usize) -> Pool {
     Pool::new(NonZeroUsize::new(threads).expect("a thread")).expect("a pool")
@@ -154,22 +151,20 @@ fn what_lies_behind_the_position_does_not_matter() {
         source.rows_mut(10).skip(4).flatten().for_each(|x| *x = f32::INFINITY);
     }
     let pool = pool(2);
-    let mut kept = None;
     let mut rolled_back = Vec::new();
     text.attend(KvFormat::F16, &[10], |b| {
         let mut output = Activations::new(b.query.width);
         output.grow(4);
         blocked_attention(&pool, shape, b.query, b.cache, 0, 4, &mut output);
         rolled_back.extend((0..4).flat_map(|row| output.row(row).to_vec()));
-        kept = Some(());
     });
-    assert!(kept.is_some() && rolled_back == expected);
+    assert_eq!(rolled_back, expected);
 }
 
 #[test]
 fn not_a_number_is_passed_on() {
     let mut text = Text::random(heads(2, 1, 16), 70);
-    text.key.rows_mut(70).nth(65).unwrap()[3] = f32::NAN;
+    text.key.rows_mut(70).nth(65).expect("a row")[3] = f32::NAN;
     let values = text.blocked(KvFormat::F16, &[70], 2);
     assert!(values[..65 * 32].iter().all(|value| value.is_finite()));
     assert!(values[65 * 32..].iter().all(|value| value.is_nan()));

@@ -58,15 +58,17 @@ fn workers_help_and_have_names() {
     pool.run(4, |_| {
         // Passes only when all four threads are here.
         everybody.wait();
-        names.lock().unwrap().push(thread::current().name().map(str::to_owned));
+        names.lock().expect("names").push(thread::current().name().map(str::to_owned));
     });
-    let names = names.into_inner().unwrap();
+    let names = names.into_inner().expect("names");
     for index in 1..4 {
         assert!(names.contains(&Some(format!("otaro-cpu-{index}"))), "{names:?}");
     }
     thread::sleep(Duration::from_millis(20));
     // By now all sleep; they wake again.
-    pool.run(4, |_| drop(everybody.wait()));
+    pool.run(4, |_| {
+        everybody.wait();
+    });
 }
 
 #[test]
@@ -86,7 +88,8 @@ fn a_panic_reaches_the_caller_after_all_workers_are_done() {
             });
         }));
         assert_eq!(running.load(SeqCst), 0, "nobody works any more");
-        assert_eq!(*outcome.unwrap_err().downcast::<usize>().unwrap(), panicking);
+        let panic = outcome.expect_err("a panic");
+        assert_eq!(panic.downcast_ref(), Some(&panicking));
         assert_eq!(counts(&pool, 100), [1; 100], "the pool is as good as before");
     }
 }

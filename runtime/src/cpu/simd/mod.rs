@@ -2,11 +2,17 @@
 //! time. Plain loops become SIMD by the compiler; what it does not see is in [`Simd`].
 
 mod exp;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub(crate) use exp::exp;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon as Native;
+#[cfg(not(target_arch = "aarch64"))]
+pub(crate) use vector::Baseline as Native;
 pub(crate) use vector::{Baseline, Simd};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512, Level};
@@ -35,7 +41,7 @@ macro_rules! simd_function {
                     Level::Baseline => {}
                 }
             }
-            $body::<crate::cpu::simd::Baseline>($($argument),*)
+            $body::<crate::cpu::simd::Native>($($argument),*)
         }
     };
 }

@@ -42,7 +42,7 @@ pub(crate) unsafe trait Simd {
     }
 }
 
-/// What every processor of the target has. On 64-bit ARM that includes NEON.
+/// What needs no instructions in particular.
 pub(crate) struct Baseline;
 
 // SAFETY: needs nothing in particular.
