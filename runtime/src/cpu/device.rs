@@ -9,9 +9,9 @@ use super::{
     attention::{Heads, attention},
     embed::embed,
     kv_cache::{KvFormat, KvRows},
-    matmul::matmul,
     options::{CpuKernel, CpuOptions},
     pool::Pool,
+    products::Products,
     rms_norm::rms_norm,
     rope::rope,
     slots::Slots,
@@ -33,6 +33,7 @@ pub struct CpuBackend {
     weights: Arc<Weights>,
     pool: Arc<Pool>,
     kv_format: KvFormat,
+    kernel: CpuKernel,
     info: DeviceInfo,
 }
 
@@ -68,7 +69,7 @@ impl CpuBackend {
         let pool = Pool::new(options.threads)?;
         let name = format!("{kernel} kernels, {} threads", pool.threads());
         let info = DeviceInfo { kind: DeviceKind::Cpu, name };
-        Ok(Self { weights: Arc::new(weights), pool: Arc::new(pool), kv_format, info })
+        Ok(Self { weights: Arc::new(weights), pool: Arc::new(pool), kv_format, kernel, info })
     }
 }
 
@@ -83,6 +84,7 @@ impl Backend for CpuBackend {
         Ok(Box::new(CpuDevice {
             rope: Rope::new(architecture),
             slots: Slots::new(architecture),
+            products: Products::new(self.kernel),
             kv: (0..architecture.layers).map(|_| (rows(), rows())).collect(),
             weights: Arc::clone(&self.weights),
             pool: Arc::clone(&self.pool),
@@ -98,6 +100,7 @@ struct CpuDevice {
     pool: Arc<Pool>,
     rope: Rope,
     slots: Slots,
+    products: Products,
     /// Keys and values of each layer.
     kv: Vec<(KvRows, KvRows)>,
     pass: Pass,
@@ -161,20 +164,27 @@ impl Device for CpuDevice {
     fn rms_norm(&mut self, weight: Norm) -> Result<()> {
         let rows = self.rows();
         let epsilon = self.weights.architecture().rms_norm_eps;
+        let weight = self.weights.norm(weight)?;
         let mut output = self.slots.take(Slot::Normed);
-        let result = self.weights.norm(weight).map(|weight| {
-            rms_norm(self.slots.get(Slot::Hidden), weight, epsilon, rows, &mut output);
-        });
+        let quantised = self.products.quantises().then(|| self.products.buffer(output.stride, rows));
+        rms_norm(&self.pool, self.slots.get(Slot::Hidden), weight, epsilon, rows, &mut output, quantised);
         self.slots.put(Slot::Normed, output);
-        result
+        if self.products.quantises() {
+            self.products.filled(&self.slots, Slot::Normed, 0..rows);
+        }
+        Ok(())
     }
 
     fn matmul(&mut self, weight: WeightMatrix, input: Slot, rows: Range<usize>, output: Slot) -> Result<()> {
-        let matrix = self.weights.matrix(weight, self.pass.precision)?;
-        let mut out = self.slots.take(output);
-        out.grow(rows.len());
-        matmul(&self.pool, &matrix, self.slots.get(input), rows, &mut out);
-        self.slots.put(output, out);
+        self.matmuls(&[(weight, output)], input, rows)
+    }
+
+    fn matmuls(&mut self, products: &[(WeightMatrix, Slot)], input: Slot, rows: Range<usize>) -> Result<()> {
+        let matrices = products
+            .iter()
+            .map(|&(weight, output)| Ok((self.weights.matrix(weight, self.pass.precision)?, output)))
+            .collect::<Result<Vec<_>>>()?;
+        self.products.compute(&self.pool, &matrices, &mut self.slots, input, rows);
         Ok(())
     }
 
