@@ -152,6 +152,22 @@ fn block<const M: u32, const TOKENS: usize>(
             }
         }
     }
+    let dots = dots;
+    add_scaled(&dots, panel, input, first, sums);
+}
+
+/// Adds products, scaled and corrected, to the sums of some tokens.
+///
+/// It stands on its own so that the loop over the products keeps them in registers.
+#[inline(never)]
+#[target_feature(enable = "avx512f")]
+fn add_scaled(
+    dots: &[[__m512i; PANEL]],
+    panel: &Panel,
+    input: &PanelInput<'_>,
+    first: usize,
+    sums: &mut [PanelSums],
+) {
     for (i, (dots, sums)) in dots.iter().zip(sums).enumerate() {
         let correction = _mm512_set1_ps(input.corrections[first + i]);
         let scale = _mm512_set1_ps(input.scales[first + i]);
