@@ -11,11 +11,12 @@ pub const fn truncate(u8: u16, precision: Precision) -> u16 {
 /// The distance between neighbouring codes, `2^(E - m + 1)`; 0 for a group of zeros.
 ///
 /// A code above [`MAX_EXPONENT_CODE`] never comes from a checked file and is read as that maximum.
-pub fn step(exponent_code: u8, precision: Precision) -> f32 {
+pub const fn step(exponent_code: u8, precision: Precision) -> f32 {
     if exponent_code == 0 {
         return 0.0;
     }
-    let exponent = i32::from(exponent_code.min(MAX_EXPONENT_CODE)) - EXPONENT_BIAS;
+    let code = if exponent_code < MAX_EXPONENT_CODE { exponent_code } else { MAX_EXPONENT_CODE };
+    let exponent = code as i32 - EXPONENT_BIAS;
     power_of_two(exponent - precision.mantissa_bits() as i32 + 1)
 }
 

@@ -59,7 +59,7 @@ fn floor_log2(x: f32) -> i32 {
 }
 
 /// `2^exponent` for an exponent of a normal `f32`.
-pub(crate) fn power_of_two(exponent: i32) -> f32 {
+pub(crate) const fn power_of_two(exponent: i32) -> f32 {
     f32::from_bits(((exponent + 127) as u32) << 23)
 }
 

@@ -42,6 +42,22 @@ impl<'a> TileView<'a> {
         self.available
     }
 
+    /// The exponent plane, `[tiles, 16]` bytes.
+    pub fn exponents(&self) -> &'a [u8] {
+        self.exponents
+    }
+
+    /// The base plane, `[tiles, 128]` words.
+    pub fn base(&self) -> &'a [u32] {
+        self.base
+    }
+
+    /// The bit planes, `bit4` first, `[tiles, 32]` words each; empty where they are not
+    /// [`available`](Self::available).
+    pub fn bits(&self) -> [&'a [u32]; BIT_PLANES] {
+        self.bits
+    }
+
     /// The code `u_m` of one weight.
     ///
     /// # Panics
@@ -104,6 +120,7 @@ impl<'a> TileView<'a> {
     ///
     /// # Panics
     /// If `tile` or `precision` is outside of what the view holds.
+    #[inline(always)] // a caller that is compiled for wider vectors shall decode with them
     pub fn decode_tile(
         &self,
         tile: usize,

@@ -17,9 +17,9 @@ use super::{
     embed::embed,
     kv_cache::{KvKind, KvRows},
     kv_format::KvFormat,
-    matmul::matmul,
     options::{CpuKernel, CpuOptions},
     pool::Pool,
+    products::Products,
     rms_norm::rms_norm,
     rope::rope,
     slots::Slots,
@@ -40,8 +40,8 @@ const MAX_BATCH: usize = 64;
 pub struct CpuBackend {
     weights: Arc<Weights>,
     pool: Arc<Pool>,
-    plain: bool,
     kv_format: KvFormat,
+    kernel: CpuKernel,
     sections: Arc<AtomicUsize>,
     info: DeviceInfo,
 }
@@ -82,8 +82,8 @@ impl CpuBackend {
         Ok(Self {
             weights: Arc::new(weights),
             pool: Arc::new(pool),
-            plain: kernel == CpuKernel::Plain && std::env::var_os("FLIP").is_none(),
             kv_format: options.kv_format,
+            kernel,
             sections: Arc::default(),
             info,
         })
@@ -101,10 +101,11 @@ impl Backend for CpuBackend {
         Ok(Box::new(CpuDevice {
             rope: Rope::new(architecture),
             slots: Slots::new(architecture),
+            products: Products::new(self.kernel),
             kv: (0..architecture.layers).map(|_| (rows(KvKind::Keys), rows(KvKind::Values))).collect(),
             weights: Arc::clone(&self.weights),
             pool: Arc::clone(&self.pool),
-            plain: self.plain,
+            plain: self.kernel == CpuKernel::Plain,
             sections: Arc::clone(&self.sections),
             pass: Pass::default(),
         }))
@@ -149,6 +150,7 @@ struct CpuDevice {
     sections: Arc<AtomicUsize>,
     rope: Rope,
     slots: Slots,
+    products: Products,
     /// Keys and values of each layer.
     kv: Vec<(KvRows, KvRows)>,
     pass: Pass,
@@ -217,20 +219,27 @@ impl Device for CpuDevice {
     fn rms_norm(&mut self, weight: Norm) -> Result<()> {
         let rows = self.rows();
         let epsilon = self.weights.architecture().rms_norm_eps;
+        let weight = self.weights.norm(weight)?;
         let mut output = self.slots.take(Slot::Normed);
-        let result = self.weights.norm(weight).map(|weight| {
-            rms_norm(self.slots.get(Slot::Hidden), weight, epsilon, rows, &mut output);
-        });
+        let quantised = self.products.quantises().then(|| self.products.buffer(output.stride, rows));
+        rms_norm(&self.pool, self.slots.get(Slot::Hidden), weight, epsilon, rows, &mut output, quantised);
         self.slots.put(Slot::Normed, output);
-        result
+        if self.products.quantises() {
+            self.products.filled(&self.slots, Slot::Normed, 0..rows);
+        }
+        Ok(())
     }
 
     fn matmul(&mut self, weight: WeightMatrix, input: Slot, rows: Range<usize>, output: Slot) -> Result<()> {
-        let matrix = self.weights.matrix(weight, self.pass.precision)?;
-        let mut out = self.slots.take(output);
-        out.grow(rows.len());
-        matmul(&self.pool, &matrix, self.slots.get(input), rows, &mut out);
-        self.slots.put(output, out);
+        self.matmuls(&[(weight, output)], input, rows)
+    }
+
+    fn matmuls(&mut self, products: &[(WeightMatrix, Slot)], input: Slot, rows: Range<usize>) -> Result<()> {
+        let matrices = products
+            .iter()
+            .map(|&(weight, output)| Ok((self.weights.matrix(weight, self.pass.precision)?, output)))
+            .collect::<Result<Vec<_>>>()?;
+        self.products.compute(&self.pool, &matrices, &mut self.slots, input, rows);
         Ok(())
     }
 

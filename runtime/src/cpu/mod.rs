@@ -1,8 +1,8 @@
 //! The CPU device: the plain twins of the WGSL kernels, one file per operation and of the same
 //! name, so that a person can hold the two side by side.
 //!
-//! The twins are the oracle of the tests and, until the SIMD kernels stand behind the same
-//! operations, the CPU device itself: parallel over rows, tokens and heads, but not tuned.
+//! The twins are the oracle of the tests. What counts for speed, the products of matrices, stands
+//! behind the same operation in [`kernels`], with the instructions of the processor at hand.
 //! Results do not depend on the number of threads or on how a prompt was cut into batches.
 
 mod add;
@@ -11,11 +11,13 @@ mod blocked_attention;
 mod cores;
 mod device;
 mod embed;
+mod kernels;
 mod kv_cache;
 mod kv_format;
 mod matmul;
 mod options;
 mod pool;
+mod products;
 mod rms_norm;
 mod rope;
 mod simd;

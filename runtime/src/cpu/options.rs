@@ -25,33 +25,85 @@ impl CpuOptions {
 }
 
 /// The kernels of the matrix products.
+///
+/// Those of a kind compute the same numbers, bit for bit: [`Plain`](Self::Plain) and
+/// [`Exact`](Self::Exact); [`Int8`](Self::Int8) and the kernels named after instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CpuKernel {
     /// The plain twins of the WGSL kernels, in `f32`: the oracle of the tests.
     Plain,
+    /// Activations in `f32`, with the widest vectors that the processor has.
+    Exact,
+    /// Activations in 8 bits, on any processor: the oracle of the kernels below.
+    Int8,
+    /// Activations in 8 bits on x86-64 with AVX2.
+    Avx2,
+    /// Activations in 8 bits on x86-64 with AVX-512 and its instructions for neural networks.
+    Avx512Vnni,
 }
 
 impl CpuKernel {
-    /// Every kernel, those of other processors included.
-    pub const ALL: [Self; 1] = [Self::Plain];
+    /// Every kernel, those of other processors included, slowest first.
+    pub const ALL: [Self; 5] = [Self::Plain, Self::Exact, Self::Int8, Self::Avx2, Self::Avx512Vnni];
 
     /// The name on command lines.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::Exact => "exact",
+            Self::Int8 => "int8",
+            Self::Avx2 => "avx2",
+            Self::Avx512Vnni => "avx512-vnni",
         }
     }
 
     /// Whether this processor has what the kernel needs.
     pub fn is_available(self) -> bool {
         match self {
-            Self::Plain => true,
+            Self::Plain | Self::Exact | Self::Int8 => true,
+            Self::Avx2 => instructions::avx2(),
+            Self::Avx512Vnni => instructions::avx512_vnni(),
         }
     }
 
     /// The fastest kernel of this processor.
     pub fn fastest() -> Self {
-        Self::Plain
+        [Self::Avx512Vnni, Self::Avx2].into_iter().find(|kernel| kernel.is_available()).unwrap_or(Self::Exact)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod instructions {
+    //! What this processor can do.
+
+    /// AVX2, with fused multiply-add.
+    pub(crate) fn avx2() -> bool {
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    }
+
+    /// AVX-512 as far as the exact kernels need it.
+    pub(crate) fn avx512() -> bool {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+    }
+
+    /// AVX-512 with its instructions for neural networks.
+    pub(crate) fn avx512_vnni() -> bool {
+        avx512() && avx2() && is_x86_feature_detected!("avx512vnni")
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) mod instructions {
+    //! What this processor can do.
+
+    pub(crate) fn avx2() -> bool {
+        false
+    }
+
+    pub(crate) fn avx512_vnni() -> bool {
+        false
     }
 }
 

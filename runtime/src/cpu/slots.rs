@@ -75,23 +75,45 @@ impl Columns<'_> {
             std::slice::from_raw_parts_mut(self.values.add(row * self.stride + columns.start), columns.len())
         }
     }
+
+    /// A whole row with its padding, which must stay zero.
+    ///
+    /// # Safety
+    /// As long as the slice lives, no other may cover one of its values.
+    #[expect(clippy::mut_from_ref, reason = "the caller divides the borrow")]
+    pub(crate) unsafe fn padded_row(&self, row: usize) -> &mut [f32] {
+        assert!(row < self.rows);
+        // SAFETY: inside of the borrowed values, by the line above; the caller shares none of them.
+        unsafe { std::slice::from_raw_parts_mut(self.values.add(row * self.stride), self.stride) }
+    }
 }
 
 /// All activation buffers of a device.
 #[derive(Debug)]
-pub(crate) struct Slots([Activations; Slot::ALL.len()]);
+pub(crate) struct Slots {
+    buffers: [Activations; Slot::ALL.len()],
+    /// How often each buffer was lent out to be written.
+    versions: [u64; Slot::ALL.len()],
+}
 
 impl Slots {
     pub(crate) fn new(architecture: &Architecture) -> Self {
-        Self(Slot::ALL.map(|slot| Activations::new(architecture.width(slot))))
+        let buffers = Slot::ALL.map(|slot| Activations::new(architecture.width(slot)));
+        Self { buffers, versions: [0; Slot::ALL.len()] }
     }
 
     pub(crate) fn get(&self, slot: Slot) -> &Activations {
-        &self.0[slot as usize]
+        &self.buffers[slot as usize]
     }
 
     pub(crate) fn get_mut(&mut self, slot: Slot) -> &mut Activations {
-        &mut self.0[slot as usize]
+        self.versions[slot as usize] += 1;
+        &mut self.buffers[slot as usize]
+    }
+
+    /// Another number whenever the buffer may have been written in between.
+    pub(crate) fn version(&self, slot: Slot) -> u64 {
+        self.versions[slot as usize]
     }
 
     /// Takes a buffer out, so that others can be read while it is written; [`put`](Self::put) it back.

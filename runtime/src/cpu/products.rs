@@ -1,0 +1,102 @@
+//! The matrix products of a device: chooses the kernel, and keeps activations in 8 bits for the
+//! products that share them.
+
+use std::ops::Range;
+
+use sefp::GROUP_SIZE;
+
+use super::{
+    kernels::{Call, Input, Quantised, multiply},
+    matmul::matmul,
+    options::CpuKernel,
+    pool::Pool,
+    slots::{Activations, Slots},
+    weights::Matrix,
+};
+use crate::Slot;
+
+/// Kernels, and the activations that were quantised last.
+#[derive(Debug)]
+pub(crate) struct Products {
+    kernel: CpuKernel,
+    quantised: Quantised,
+    /// Whose form in 8 bits `quantised` holds: rows of a slot as of a version.
+    source: Option<(Slot, u64, Range<usize>)>,
+}
+
+impl Products {
+    pub(crate) fn new(kernel: CpuKernel) -> Self {
+        Self { kernel, quantised: Quantised::default(), source: None }
+    }
+
+    /// Whether the kernels want activations in 8 bits.
+    pub(crate) fn quantises(&self) -> bool {
+        self.kernel.quantises()
+    }
+
+    /// Room for rows in 8 bits, for an operation that writes them besides its output; tell of it by
+    /// [`filled`](Self::filled).
+    pub(crate) fn buffer(&mut self, stride: usize, rows: usize) -> &mut Quantised {
+        self.source = None;
+        self.quantised.resize(rows, stride / GROUP_SIZE);
+        &mut self.quantised
+    }
+
+    /// Says that the buffer holds some rows of a slot as they are now.
+    pub(crate) fn filled(&mut self, slots: &Slots, slot: Slot, rows: Range<usize>) {
+        self.source = Some((slot, slots.version(slot), rows));
+    }
+
+    /// Some products of the same rows of a slot, each with the slot of its output.
+    pub(crate) fn compute(
+        &mut self,
+        pool: &Pool,
+        matrices: &[(Matrix<'_>, Slot)],
+        slots: &mut Slots,
+        input: Slot,
+        rows: Range<usize>,
+    ) {
+        let mut outputs: Vec<_> = matrices.iter().map(|&(_, output)| slots.take(output)).collect();
+        outputs.iter_mut().for_each(|output| output.grow(rows.len()));
+        // Weights in full precision have no other kernel than the plain one.
+        let packed = matrices.iter().all(|(matrix, _)| matches!(matrix, Matrix::Packed { .. }));
+        if packed && self.kernel != CpuKernel::Plain {
+            let calls: Vec<_> = matrices
+                .iter()
+                .zip(&mut outputs)
+                .filter_map(|((matrix, _), output)| call(matrix, output, rows.len()))
+                .collect();
+            multiply(pool, self.kernel, self.input(pool, slots, input, rows), &calls);
+        } else {
+            for ((matrix, _), output) in matrices.iter().zip(&mut outputs) {
+                matmul(pool, matrix, slots.get(input), rows.clone(), output);
+            }
+        }
+        for (&(_, slot), output) in matrices.iter().zip(outputs) {
+            slots.put(slot, output);
+        }
+    }
+
+    fn input<'a>(&'a mut self, pool: &Pool, slots: &'a Slots, slot: Slot, rows: Range<usize>) -> Input<'a> {
+        let values = slots.get(slot);
+        if !self.quantises() {
+            return Input::Full(values, rows.start, rows.len());
+        }
+        let source = (slot, slots.version(slot), rows.clone());
+        if self.source.as_ref() != Some(&source) {
+            self.quantised.fill(pool, values, rows);
+            self.source = Some(source);
+        }
+        Input::Int8(&self.quantised)
+    }
+}
+
+/// The call of a kernel for a packed matrix.
+fn call<'a>(matrix: &Matrix<'a>, output: &'a mut Activations, rows: usize) -> Option<Call<'a>> {
+    match *matrix {
+        Matrix::Packed { tiles, precision, reconstruction } => {
+            Some(Call { tiles, precision, reconstruction, output: output.columns_mut(rows) })
+        }
+        Matrix::Full { .. } => None,
+    }
+}
