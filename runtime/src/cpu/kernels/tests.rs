@@ -1,4 +1,5 @@
 //! Every kernel against its twin.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::num::NonZeroUsize;
 
