@@ -34,7 +34,7 @@ pub struct RunSummary {
     pub settings: BTreeMap<String, String>,
     /// Updates planned, accumulated ones included.
     pub steps: u64,
-    /// Tokens trained on, each pass counted.
+    /// Tokens scored in training; a second pass over the same text does not count.
     pub tokens: u64,
     /// Seconds of training.
     pub seconds: f64,

@@ -32,6 +32,7 @@ fn run(method: &str, seed: u64, base: f64, trained: Option<Reconstruction>) -> R
         trained_reconstruction: trained,
         settings: BTreeMap::from([
             ("seed".to_string(), seed.to_string()),
+            ("strategy.seed".to_string(), seed.to_string()),
             ("lambda".to_string(), if method == "bps" { "4" } else { "0" }.to_string()),
             ("batch".to_string(), "16".to_string()),
         ]),
