@@ -12,6 +12,7 @@ mod embed;
 mod kernels;
 mod kv_cache;
 mod matmul;
+mod matrix_product;
 mod options;
 mod pool;
 mod products;
@@ -23,6 +24,7 @@ mod top_k;
 mod weights;
 
 pub use device::CpuBackend;
+pub use matrix_product::MatrixProduct;
 pub use options::{CpuKernel, CpuOptions};
 pub(crate) use top_k::top_k;
 pub use weights::FullWeights;

@@ -16,6 +16,16 @@ pub struct CpuOptions {
 impl CpuOptions {
     /// The plain kernels: the oracle of the tests.
     pub const PLAIN: Self = Self { threads: None, kernel: Some(CpuKernel::Plain) };
+
+    /// The kernel that was chosen, or the fastest.
+    pub(super) fn available_kernel(&self) -> Result<CpuKernel> {
+        let kernel = self.kernel.unwrap_or_else(CpuKernel::fastest);
+        if !kernel.is_available() {
+            let reason = format!("this processor cannot run the {kernel} kernels");
+            return Err(Error::new(ErrorKind::InvalidArgument, reason));
+        }
+        Ok(kernel)
+    }
 }
 
 /// The kernels of the matrix products.

@@ -180,7 +180,6 @@ struct Totals<const M: u32, const TOKENS: usize> {
     high: [__m256i; TOKENS],
     low: [__m256i; TOKENS],
     wide: [__m256i; TOKENS],
-    wide_low: [__m256i; TOKENS],
 }
 
 impl<const M: u32, const TOKENS: usize> Totals<M, TOKENS> {
@@ -188,7 +187,7 @@ impl<const M: u32, const TOKENS: usize> Totals<M, TOKENS> {
     #[target_feature(enable = "avx2")]
     fn new() -> Self {
         let zero = [_mm256_setzero_si256(); TOKENS];
-        Self { high: zero, low: zero, wide: zero, wide_low: zero }
+        Self { high: zero, low: zero, wide: zero }
     }
 
     /// The products of two parts of four codes and four activations.
