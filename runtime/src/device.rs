@@ -152,6 +152,12 @@ pub trait Device: Send {
     /// The most tokens that one pass takes.
     fn max_batch(&self) -> usize;
 
+    /// Whether an operation is done when its call returns, not at [`finish`](Self::finish): a pass
+    /// can then be abandoned between any two of them.
+    fn runs_at_once(&self) -> bool {
+        false
+    }
+
     /// The most rows that [`Slot::Logits`] takes.
     fn max_logits_rows(&self) -> usize;
 

@@ -6,7 +6,7 @@ use sefp::Reconstruction;
 
 use crate::{
     Checkpoint, Error, ErrorKind, Model, Result, auto,
-    cpu::CpuOptions,
+    cpu::{CpuKernel, CpuOptions},
     gpu::{GpuBackend, GpuContext, GpuOptions},
 };
 
@@ -82,7 +82,8 @@ impl Model {
     /// [`NoAdapter`](ErrorKind::NoAdapter) and [`Device`](ErrorKind::Device) when a GPU was asked for;
     /// those of [`on_cpu`](Self::on_cpu) otherwise.
     pub fn on_device(checkpoint: Arc<Checkpoint>, options: &OpenOptions) -> Result<Self> {
-        let cpu = || Self::on_cpu(Arc::clone(&checkpoint), options.reconstruction, &options.cpu);
+        let reconstruction = options.reconstruction;
+        let cpu = || Self::on_cpu(Arc::clone(&checkpoint), reconstruction, &options.cpu);
         match options.device {
             DeviceChoice::Cpu => cpu(),
             DeviceChoice::Gpu => {
@@ -96,7 +97,9 @@ impl Model {
                         Err(error) => cpu()?.with_reason(error.to_string()),
                         Ok(gpu) => {
                             let cpu = cpu()?;
-                            let verdict = auto::trial(&cpu, &gpu);
+                            let options = CpuOptions { kernel: Some(CpuKernel::Exact), ..options.cpu };
+                            let exact = Self::on_cpu(Arc::clone(&checkpoint), reconstruction, &options)?;
+                            let verdict = auto::trial(&cpu, &exact, &gpu);
                             if verdict.use_gpu { gpu } else { cpu }.with_reason(verdict.reason)
                         }
                     }

@@ -14,12 +14,14 @@ use crate::{
     model::Shared,
 };
 
-/// A pass of a prefill is cut so that it takes about this long: the bound on how long a cancel can
-/// take on a GPU. On the CPU, a pass is abandoned between two layers.
+/// A pass of a prefill is cut so that no more than this lies between two looks at the cancel token:
+/// the whole pass on a device that runs it at its end, a layer on one that runs what it is told.
 const PASS_TIME: Duration = Duration::from_millis(50);
 /// Tokens of the first pass, before there is a measurement, and of every pass on a device too slow
 /// for [`PASS_TIME`]: with fewer, decoding the weights would take most of the time.
 const MIN_PASS_TOKENS: usize = 8;
+/// Tokens of the first pass where a cancel ends it between two layers.
+const FIRST_PASS_TOKENS: usize = 32;
 
 /// One text in progress. Made by [`Model::session`](crate::Model::session).
 ///
@@ -33,13 +35,19 @@ pub struct Session {
     device: Box<dyn Device>,
     position: usize,
     precision: Precision,
+    /// How long a pass of a prefill may take.
+    pass_time: Duration,
     /// Tokens of the next pass of a prefill, from the time that the last one took.
     pass_tokens: usize,
 }
 
 impl Session {
     pub(crate) fn new(model: Arc<Shared>, device: Box<dyn Device>, precision: Precision) -> Self {
-        Self { model, device, position: 0, precision, pass_tokens: MIN_PASS_TOKENS }
+        let (pass_time, pass_tokens) = match device.runs_at_once() {
+            true => (PASS_TIME * model.architecture().layers.max(1) as u32, FIRST_PASS_TOKENS),
+            false => (PASS_TIME, MIN_PASS_TOKENS),
+        };
+        Self { model, device, position: 0, precision, pass_time, pass_tokens }
     }
 
     /// The precision of the next pass.
@@ -226,11 +234,11 @@ impl Session {
         Ok(output)
     }
 
-    /// Doubles or halves the tokens of a pass so that one takes about [`PASS_TIME`].
+    /// Doubles or halves the tokens of a pass so that one takes about as long as it may.
     fn adapt_pass_tokens(&mut self, tokens: usize, time: Duration) {
-        if time > PASS_TIME {
+        if time > self.pass_time {
             self.pass_tokens = (tokens / 2).max(MIN_PASS_TOKENS);
-        } else if tokens >= self.pass_tokens && time < PASS_TIME / 2 {
+        } else if tokens >= self.pass_tokens && time < self.pass_time / 2 {
             self.pass_tokens = (self.pass_tokens * 2).min(self.device.max_batch());
         }
     }

@@ -28,12 +28,12 @@ use super::{
     weights::{FullWeights, Weights},
 };
 use crate::{
-    Backend, Batch, Checkpoint, Device, DeviceInfo, DeviceKind, Error, ErrorKind, Norm, Output, Readback,
-    Result, Slot, WeightMatrix, device::MAX_LOGITS_BYTES, rope::Rope,
+    Backend, Batch, Checkpoint, Device, DeviceInfo, DeviceKind, Norm, Output, Readback, Result, Slot,
+    WeightMatrix, device::MAX_LOGITS_BYTES, rope::Rope,
 };
 
-/// Tokens of a pass. More would decode each tile less often but take longer to cancel.
-const MAX_BATCH: usize = 64;
+/// Tokens of a pass: enough that the decoding of a tile does not count beside the multiplying.
+const MAX_BATCH: usize = 128;
 
 /// The CPU as a backend: planes are used straight from the memory map.
 #[derive(Debug)]
@@ -71,12 +71,8 @@ impl CpuBackend {
     }
 
     fn with(weights: Weights, options: &CpuOptions) -> Result<Self> {
-        let kernel = options.kernel.unwrap_or_else(CpuKernel::fastest);
-        if !kernel.is_available() {
-            let reason = format!("this processor cannot run the {kernel} kernels");
-            return Err(Error::new(ErrorKind::InvalidArgument, reason));
-        }
-        let pool = Pool::new(options.threads.unwrap_or_else(|| options.cores.count()))?;
+        let kernel = options.available_kernel()?;
+        let pool = Pool::new(options.thread_count())?;
         let name = format!("{kernel} kernels, {} threads", pool.threads());
         let info = DeviceInfo { kind: DeviceKind::Cpu, name };
         Ok(Self {
@@ -180,6 +176,10 @@ impl CpuDevice {
 impl Device for CpuDevice {
     fn max_batch(&self) -> usize {
         MAX_BATCH
+    }
+
+    fn runs_at_once(&self) -> bool {
+        true
     }
 
     fn max_logits_rows(&self) -> usize {

@@ -22,6 +22,21 @@ impl CpuOptions {
     /// The plain kernels: the oracle of the tests.
     pub const PLAIN: Self =
         Self { threads: None, cores: Cores::All, kv_format: KvFormat::F16, kernel: Some(CpuKernel::Plain) };
+
+    /// How many threads compute.
+    pub(super) fn thread_count(&self) -> NonZeroUsize {
+        self.threads.unwrap_or_else(|| self.cores.count())
+    }
+
+    /// The kernel that was chosen, or the fastest.
+    pub(super) fn available_kernel(&self) -> Result<CpuKernel> {
+        let kernel = self.kernel.unwrap_or_else(CpuKernel::fastest);
+        if !kernel.is_available() {
+            let reason = format!("this processor cannot run the {kernel} kernels");
+            return Err(Error::new(ErrorKind::InvalidArgument, reason));
+        }
+        Ok(kernel)
+    }
 }
 
 /// The kernels of the matrix products.

@@ -15,13 +15,14 @@ use std::arch::x86_64::*;
 use sefp::{BASE_WORDS, BIT_WORDS, GROUP_SIZE, LANE_ROWS, MAX_EXPONENT_CODE, Precision, Reconstruction};
 
 use super::{
-    driver::{COLUMNS, InstructionSet, PANEL, Panel, PanelInput, PanelSums, STEPS, TileRow},
+    driver::{COLUMNS, InstructionSet, PANEL, Panel, PanelInput, PanelSums, STEPS, TileRow, precision},
     int8::{self, Numbers},
     quantised::Quantised,
 };
 
-/// Tiles that the planes are fetched ahead.
-const PREFETCH: usize = 4;
+/// Tiles that the planes are fetched ahead, into the second-level cache: the first has too few
+/// requests under way to hide the memory.
+const PREFETCH: usize = 8;
 /// Steps of half a tile: the columns that lie in one vector of a bit plane.
 const HALF: usize = STEPS / 2;
 /// Tokens of a block that passes over a panel: 6 * 4 sums leave room for the codes.
@@ -409,23 +410,13 @@ fn step_table<const M: u32>() -> StepTable {
 #[target_feature(enable = "avx512f")]
 fn prefetch<const M: u32>(row: &TileRow, tile: usize) {
     const LINE: usize = 64 / size_of::<u32>();
+    _mm_prefetch::<_MM_HINT_T1>(row.exponents.wrapping_add((tile + 4 * PREFETCH) * LANE_ROWS).cast());
     for i in 0..BASE_WORDS / LINE {
-        _mm_prefetch::<_MM_HINT_T0>(row.base.wrapping_add(tile * BASE_WORDS + i * LINE).cast());
+        _mm_prefetch::<_MM_HINT_T1>(row.base.wrapping_add(tile * BASE_WORDS + i * LINE).cast());
     }
     for plane in &row.bits[..M as usize - 3] {
         for i in 0..BIT_WORDS / LINE {
-            _mm_prefetch::<_MM_HINT_T0>(plane.wrapping_add(tile * BIT_WORDS + i * LINE).cast());
+            _mm_prefetch::<_MM_HINT_T1>(plane.wrapping_add(tile * BIT_WORDS + i * LINE).cast());
         }
-    }
-}
-
-const fn precision<const M: u32>() -> Precision {
-    match M {
-        3 => Precision::E5M3,
-        4 => Precision::E5M4,
-        5 => Precision::E5M5,
-        6 => Precision::E5M6,
-        7 => Precision::E5M7,
-        _ => Precision::E5M8,
     }
 }

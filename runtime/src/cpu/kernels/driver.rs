@@ -244,6 +244,18 @@ unsafe fn many_tokens<I: InstructionSet, const M: u32, const TRUNCATE: bool>(
     }
 }
 
+/// The precision of a number of mantissa bits that is known to the compiler.
+pub(super) const fn precision<const M: u32>() -> Precision {
+    match M {
+        3 => Precision::E5M3,
+        4 => Precision::E5M4,
+        5 => Precision::E5M5,
+        6 => Precision::E5M6,
+        7 => Precision::E5M7,
+        _ => Precision::E5M8,
+    }
+}
+
 /// Writes the sums of a row of tiles, of some tokens from `first` on.
 ///
 /// # Safety

@@ -8,6 +8,8 @@
 //! No result depends on the number of threads, nor on the tokens beside it.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no kernels for this processor yet"))]
 mod driver;
@@ -92,6 +94,8 @@ impl<'a> Call<'a> {
         // SAFETY: as of this function.
         unsafe {
             match kernel {
+                #[cfg(target_arch = "x86_64")]
+                CpuKernel::Avx2 => driver::multiply::<avx2::Avx2>(&product, tile_rows, &self.output),
                 #[cfg(target_arch = "x86_64")]
                 CpuKernel::Avx512Vnni => {
                     driver::multiply::<avx512::Avx512Vnni>(&product, tile_rows, &self.output);

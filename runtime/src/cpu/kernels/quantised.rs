@@ -36,7 +36,6 @@ pub(crate) struct Quantised {
 
 impl Quantised {
     /// Quantises some rows.
-    #[cfg(test)]
     pub(crate) fn new(pool: &Pool, input: &Activations, rows: Range<usize>) -> Self {
         let mut quantised = Self::default();
         quantised.fill(pool, input, rows);
