@@ -17,6 +17,11 @@ use otaro_tests::{
 };
 use tempfile::TempDir;
 
+// Tests of its own, which an example has no place for.
+#[path = "../runtime/examples/chat/model.rs"]
+#[expect(dead_code, reason = "only its tests are run here")]
+mod model;
+
 /// The example, which `cargo test` builds beside the tests.
 fn chat() -> Command {
     let tests = std::env::current_exe().unwrap();

@@ -2,7 +2,7 @@
 //! name, so that a person can hold the two side by side.
 //!
 //! The twins are the oracle of the tests. What counts for speed, the products of matrices, stands
-//! behind the same operation in [`kernels`], with the instructions of the processor at hand.
+//! behind the same operation in `kernels`, with the instructions of the processor at hand.
 //! Results do not depend on the number of threads or on how a prompt was cut into batches.
 
 mod add;
