@@ -16,7 +16,8 @@ const TOLERANCE: f32 = 1e-5;
 const CACHED_TOLERANCE: f32 = 1e-3;
 
 fn devices(model: &TestModel, reconstruction: Reconstruction) -> [Box<dyn Device>; 2] {
-    let cpu = CpuBackend::new(Arc::clone(&model.checkpoint), reconstruction, &CpuOptions::PLAIN).unwrap();
+    let cpu = CpuBackend::new(Arc::clone(&model.checkpoint), reconstruction, &CpuOptions::PLAIN)
+        .expect("the plain kernels");
     [model.backend(reconstruction).device().expect("a GPU device"), cpu.device().expect("a CPU device")]
 }
 
@@ -107,8 +108,8 @@ fn greedy_text_is_the_same_and_sessions_do_not_disturb_each_other() {
     let architecture = regular();
     let model = TestModel::random(&architecture);
     let backend = model.backend(Reconstruction::Midpoint);
-    let cpu =
-        CpuBackend::new(Arc::clone(&model.checkpoint), Reconstruction::Midpoint, &CpuOptions::PLAIN).unwrap();
+    let cpu = CpuBackend::new(Arc::clone(&model.checkpoint), Reconstruction::Midpoint, &CpuOptions::PLAIN)
+        .expect("the plain kernels");
     let mut devices = [
         backend.device().expect("a device"),
         backend.device().expect("a device"),
