@@ -9,7 +9,7 @@
 //! runs. The medians of both times make a row of the table, so that a thread that was held up now
 //! and then does not count.
 
-use std::{hint::black_box, num::NonZeroUsize, thread, time::Instant};
+use std::{hint::black_box, num::NonZeroUsize, time::Instant};
 
 use anyhow::Context;
 use clap::Parser;
@@ -22,6 +22,9 @@ use sefp::{BIT_PLANES, TileGrid, TileView};
 
 /// Weights of the model for which tokens per second are told: LLaMA 3.2 of 1B.
 const MODEL_WEIGHTS: f64 = 1.236e9;
+
+/// Shares into which a reading of memory is divided.
+const SHARES: usize = 16;
 
 #[derive(Parser)]
 #[command(about = "Measures the matrix products of the CPU against a plain reading of memory")]
@@ -80,8 +83,8 @@ impl Pieces {
             .context("planes of the grid's own size")
     }
 
-    /// Seconds that it takes to read as much as a piece has at a precision, on some threads.
-    fn probe(&self, piece: usize, precision: Precision, threads: usize) -> f64 {
+    /// Seconds that it takes to read as much as a piece has at a precision, on the threads of a product.
+    fn probe(&self, piece: usize, precision: Precision, product: &MatrixProduct) -> f64 {
         // What lies before the piece was read longest ago; the planes are taken as they come.
         let piece = (piece + self.count / 2) % self.count;
         let bits = &self.bits[..precision.bit_planes()];
@@ -89,23 +92,17 @@ impl Pieces {
             .chain(bits.iter().map(|plane| (plane, self.grid.bit_words())));
         let parts: Vec<_> = planes.map(|(plane, words)| &plane[piece * words..(piece + 1) * words]).collect();
         let start = Instant::now();
-        thread::scope(|scope| {
-            for thread in 1..threads {
-                let parts = &parts;
-                scope.spawn(move || read(parts, thread, threads));
-            }
-            read(&parts, 0, threads);
-        });
+        product.run(SHARES, |share| read(&parts, share));
         start.elapsed().as_secs_f64()
     }
 }
 
-/// Adds up the share of a thread of some parts of memory.
-fn read(parts: &[&[u32]], thread: usize, threads: usize) {
+/// Adds up one of the shares of some parts of memory.
+fn read(parts: &[&[u32]], share: usize) {
     for part in parts {
-        let share = part.len() / threads;
+        let words = part.len() / SHARES;
         let mut sums = [0_u32; 32];
-        let (lines, _) = part[thread * share..(thread + 1) * share].as_chunks::<32>();
+        let (lines, _) = part[share * words..(share + 1) * words].as_chunks::<32>();
         for line in lines {
             // The kernels look ahead too.
             #[cfg(target_arch = "x86_64")]
@@ -166,7 +163,7 @@ fn measure(
 ) -> anyhow::Result<()> {
     let (mut probes, mut products) = (Vec::new(), Vec::new());
     for piece in 0..pieces.count {
-        probes.push(pieces.probe(piece, precision, arguments.threads.get()));
+        probes.push(pieces.probe(piece, precision, product));
         let view = pieces.view(piece)?;
         let start = Instant::now();
         black_box(product.compute(view, precision, arguments.reconstruction));

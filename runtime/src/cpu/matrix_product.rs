@@ -71,4 +71,10 @@ impl MatrixProduct {
         }
         (0..tokens).flat_map(|row| output.row(row).iter().copied()).collect()
     }
+
+    /// Calls `task` with every number below `tasks` on the threads of the products, so that a
+    /// measurement of the memory costs the same to start.
+    pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
+        self.pool.run(tasks, task);
+    }
 }

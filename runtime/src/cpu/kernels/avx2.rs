@@ -40,7 +40,6 @@ const fn terms<const M: u32>() -> usize {
 
 impl InstructionSet for Avx2 {
     #[target_feature(enable = "avx2,fma")]
-    #[expect(clippy::needless_range_loop, reason = "every token has sums of this vector")]
     unsafe fn few<const M: u32, const TRUNCATE: bool, const TOKENS: usize>(
         row: &TileRow,
         input: &Quantised,
@@ -61,12 +60,12 @@ impl InstructionSet for Avx2 {
                 for vector in 0..VECTORS {
                     let dots = dot::<M, TRUNCATE, TOKENS>(row, tile, vector, codes);
                     let steps = steps::<M>(row, tile, vector);
-                    for (i, &token) in tokens.iter().enumerate() {
+                    for ((&token, dot), sums) in tokens.iter().zip(dots).zip(&mut sums) {
                         let sum = _mm256_set1_ps(*input.sums.as_ptr().add(group + token));
-                        let bracket = _mm256_fnmadd_ps(centre, sum, _mm256_cvtepi32_ps(dots[i]));
+                        let bracket = _mm256_fnmadd_ps(centre, sum, _mm256_cvtepi32_ps(dot));
                         let scale = _mm256_set1_ps(*input.scales.as_ptr().add(group + token));
                         let factor = _mm256_mul_ps(steps, scale);
-                        sums[i][vector] = _mm256_fmadd_ps(bracket, factor, sums[i][vector]);
+                        sums[vector] = _mm256_fmadd_ps(bracket, factor, sums[vector]);
                     }
                 }
             }

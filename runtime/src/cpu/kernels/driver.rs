@@ -1,7 +1,7 @@
 //! What the kernels of every instruction set share: how a product is divided into calls of the few
 //! functions that an instruction set brings.
 //!
-//! Up to eight tokens, the codes of a tile are put together in registers and used at once: what
+//! Up to four tokens, the codes of a tile are put together in registers and used at once: what
 //! counts is the reading of the planes. With more tokens, the codes of four rows of tiles are put
 //! down in a [`Panel`] of first-level cache, one column of tiles after the other, and every token
 //! passes over it: what counts is the multiplying.
@@ -14,7 +14,7 @@ use super::{int8::Numbers, quantised::Quantised};
 use crate::cpu::slots::Columns;
 
 /// Tokens up to which a tile is used straight from registers.
-const FEW: usize = 8;
+const FEW: usize = 4;
 /// Rows of tiles of a panel.
 pub(super) const PANEL: usize = 4;
 /// Columns of a tile that a multiplication takes at once, and how many of these there are.
@@ -183,13 +183,8 @@ unsafe fn few_tokens<I: InstructionSet, const M: u32, const TRUNCATE: bool>(
                 0 => {}
                 1 => store(output, tile_row, 0, &I::few::<M, TRUNCATE, 1>(&row, product.input, [0])),
                 2 => store(output, tile_row, 0, &I::few::<M, TRUNCATE, 2>(&row, product.input, [0, 1])),
-                tokens @ 3..=4 => {
-                    // The last token stands in for those that are not there.
-                    let numbers = std::array::from_fn(|i| i.min(tokens - 1));
-                    let sums = I::few::<M, TRUNCATE, 4>(&row, product.input, numbers);
-                    store(output, tile_row, 0, &sums[..tokens]);
-                }
                 tokens => {
+                    // The last token stands in for one that is not there.
                     let numbers = std::array::from_fn(|i| i.min(tokens - 1));
                     let sums = I::few::<M, TRUNCATE, FEW>(&row, product.input, numbers);
                     store(output, tile_row, 0, &sums[..tokens]);

@@ -1,5 +1,4 @@
 //! Every kernel against its twin.
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::num::NonZeroUsize;
 
@@ -15,7 +14,7 @@ const SHAPES: [(usize, usize); 6] = [(16, 64), (1, 1), (17, 65), (130, 200), (64
 const TOKENS: [usize; 13] = [1, 2, 3, 4, 5, 8, 9, 10, 11, 13, 17, 64, 65];
 
 fn pool(threads: usize) -> Pool {
-    Pool::new(NonZeroUsize::new(threads).unwrap()).unwrap()
+    Pool::new(NonZeroUsize::new(threads).expect("threads")).expect("threads")
 }
 
 /// Weights of every size that SEFP has, groups of zeros among them.
@@ -33,7 +32,7 @@ fn weights(rows: usize, cols: usize, seed: u64) -> PackedMatrix {
             group.iter_mut().for_each(|weight| *weight = random.random_range(-1.0..1.0) * size);
         }
     }
-    PackedMatrix::pack(&weights, rows, cols).unwrap()
+    PackedMatrix::pack(&weights, rows, cols).expect("weights in range")
 }
 
 /// Activations with a group of zeros, one of tiny and one of huge values.
@@ -147,7 +146,11 @@ fn planes_above_the_precision_need_not_be_there() {
             for tokens in [1, 9] {
                 let compute =
                     |tiles| product(&pool(1), kernel, tiles, (precision, reconstruction), &input, 0..tokens);
-                assert_eq!(bits(&compute(fewer.unwrap())), bits(&compute(packed.view())), "{kernel}");
+                assert_eq!(
+                    bits(&compute(fewer.expect("the planes of the precision"))),
+                    bits(&compute(packed.view())),
+                    "{kernel}"
+                );
             }
         }
     }
@@ -158,7 +161,7 @@ fn activations_in_8_bits_cost_little() {
     let (rows, cols) = (64, 512);
     let mut random = StdRng::seed_from_u64(5);
     let values: Vec<f32> = (0..rows * cols).map(|_| random.random_range(-1.0..1.0)).collect();
-    let packed = PackedMatrix::pack(&values, rows, cols).unwrap();
+    let packed = PackedMatrix::pack(&values, rows, cols).expect("weights in range");
     let mut input = Activations::new(cols);
     input.grow(3);
     input.values.iter_mut().for_each(|x| *x = random.random_range(-1.0..1.0));
