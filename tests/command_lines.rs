@@ -172,3 +172,90 @@ fn eval_refuses_a_precision_that_a_prefix_does_not_hold() {
     let refused = text(&run("5").stderr);
     assert!(refused.contains("missing bit5") && refused.contains("use at most E5M4"), "{refused}");
 }
+
+/// Arguments that measure a tiny random shape with as little work as can be.
+fn bench(folder: &Path, rest: &[&str]) -> Vec<String> {
+    let config = folder.join("config.json");
+    fs::write(&config, tiny::irregular().to_huggingface().to_string()).unwrap();
+    let of = |path: &Path| path.to_str().unwrap().to_string();
+    let fixed = ["bench", "--shape", &of(&config), "--cache", &of(folder), "--device", "cpu", "--probe", "1"];
+    fixed.iter().chain(rest).map(ToString::to_string).collect()
+}
+
+fn strings(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn bench_prints_every_combination_in_every_format() {
+    let folder = temporary_folder();
+    let lists = ["--bits", "3,6", "-t", "2,1", "-p", "5,9", "-n", "4", "-pg", "5,3", "-d", "0,20", "-r", "2"];
+    let print =
+        |format: &str| succeeds(&strings(&bench(folder.path(), &[&lists[..], &["-o", format]].concat())));
+    let rows: Value = serde_json::from_str(&print("json")).unwrap();
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 2 * 2 * 4 * 2, "threads, bits, tests, depths");
+    let tests: Vec<_> = rows[..8].iter().map(|row| row["test"].as_str().unwrap()).collect();
+    let at_20 = ["pp5 @ d20", "pp9 @ d20", "tg4 @ d20", "pp5+tg3 @ d20"];
+    assert_eq!(tests, [&["pp5", "pp9", "tg4", "pp5+tg3"][..], &at_20].concat());
+    for row in rows {
+        assert_eq!(row["samples_ts"].as_array().unwrap().len(), 2);
+        assert!(row["avg_ts"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(row["probe_bytes_per_second"].as_f64().unwrap() > 0.0, "{row}");
+        let is_decode = row["n_prompt"] == 0;
+        assert_eq!(row["bandwidth_fraction"].is_f64(), is_decode, "{row}");
+        if cfg!(target_os = "linux") {
+            assert!(row["file_resident_bytes"].as_u64().unwrap() > 0, "{row}");
+        }
+    }
+    assert_eq!((&rows[0]["mantissa_bits"], &rows[0]["threads"]), (&3.into(), &2.into()));
+    assert_eq!((&rows[31]["mantissa_bits"], &rows[31]["threads"]), (&6.into(), &1.into()));
+
+    let csv = print("csv");
+    assert_eq!(csv.lines().count(), 1 + rows.len());
+    assert!(csv.starts_with("model,file,parameters,device,threads,kv,mantissa_bits,test,"), "{csv}");
+    let lines: Vec<Value> = print("jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), rows.len());
+    let table = print("md");
+    assert_eq!(table.lines().filter(|line| line.starts_with('|')).count(), 2 + rows.len(), "{table}");
+    assert!(table.contains("tg4 @ d20") && table.contains("buffer of 1 MiB"), "{table}");
+}
+
+#[test]
+fn bench_measures_packed_files_and_how_long_one_waits() {
+    let (_folder, file) = packed();
+    let common = ["bench", file.to_str().unwrap(), "--device", "cpu", "-r", "1"];
+    let quick = ["-p", "3", "-n", "0", "--probe", "0", "--no-warmup", "-o", "json"];
+    let rows: Value = serde_json::from_str(&succeeds(&[&common[..], &quick].concat())).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 6, "every precision of the file");
+    assert_eq!((&rows[0]["model"], &rows[0]["probe_bytes_per_second"]), (&"tiny".into(), &Value::Null));
+
+    let latency = ["--latency", "--bits", "3,8", "-o", "json"];
+    let rows: Value = serde_json::from_str(&succeeds(&[&common[..], &latency].concat())).unwrap();
+    let what: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["open to ready", "E5M3 to E5M8", "E5M8 to E5M3"]);
+    assert!(rows[0]["median_ms"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn bench_says_what_it_cannot_do() {
+    let folder = temporary_folder();
+    let words = bench(folder.path(), &[]);
+    for (rest, message) in [
+        (&["-p", "301"][..], "pp301 needs 301 positions, this model has 300"),
+        (&["-n", "8", "-p", "0", "-d", "0,293"], "tg8 @ d293 needs 301"),
+        (&["-pg", "512"], "give two numbers as 512,128"),
+        (&["-p", "0", "-n", "0"], "nothing to test"),
+        (&["-r", "0"], "at least 1"),
+        (&["-t", "0"], "zero"),
+        (&["--bits", "9"], "3 to 8"),
+        (&["--kernel", "abacus"], "'abacus' is not a kernel"),
+        (&["--shape", "llama9"], "'llama9' is not a shape: give one of llama3.2-1b"),
+        (&["/nowhere.sefp.safetensors"], "/nowhere.sefp.safetensors"),
+    ] {
+        let output = otaro(&[&strings(&words)[..], rest].concat());
+        assert!(!output.status.success(), "{rest:?}");
+        assert!(text(&output.stderr).contains(message), "{rest:?}: {}", text(&output.stderr));
+    }
+    assert!(fails(&["bench"], 1).contains("give a packed file, or --shape"));
+}

@@ -141,7 +141,11 @@ fn main() -> anyhow::Result<()> {
             let mut random = StdRng::seed_from_u64(2);
             let input: Vec<f32> =
                 (0..tokens * arguments.columns).map(|_| random.random_range(-1.0..1.0)).collect();
-            let options = CpuOptions { threads: Some(arguments.threads), kernel: Some(kernel) };
+            let options = CpuOptions {
+                threads: Some(arguments.threads),
+                kernel: Some(kernel),
+                ..CpuOptions::default()
+            };
             let mut product = MatrixProduct::new(&options, &input, arguments.columns)?;
             for &precision in &arguments.bits {
                 measure(&arguments, &pieces, &mut product, (kernel, tokens, precision))?;

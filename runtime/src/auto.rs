@@ -107,7 +107,7 @@ mod tests {
         };
         let mut weights = RandomWeights::new(&architecture, seed);
         let (_folder, checkpoint) = test_checkpoint::write(&architecture, &mut weights, Vec::new(), "none");
-        Model::on_cpu(checkpoint, None, &CpuOptions::default()).expect("a model on the CPU")
+        Model::on_cpu(checkpoint, None, &CpuOptions::default()).expect("every machine has a CPU")
     }
 
     #[test]

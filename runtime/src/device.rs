@@ -132,6 +132,15 @@ pub trait Backend: Send + Sync {
 
     /// A device with activation buffers and an empty KV cache of its own.
     fn device(&self) -> Result<Box<dyn Device>>;
+
+    /// Gets the planes of a precision ready now instead of during the first pass that needs them.
+    fn prepare(&self, precision: Precision) -> Result<()>;
+
+    /// Gives back the memory of the planes above a precision. A pass that needs them gets them again.
+    fn trim(&self, precision: Precision);
+
+    /// Bytes of weights in memory because passes needed them.
+    fn resident_bytes(&self) -> u64;
 }
 
 /// The operations of the forward pass, over the activations and the KV cache of one session.
@@ -151,6 +160,9 @@ pub trait Device: Send {
 
     /// The most rows that [`Slot::Logits`] takes.
     fn max_logits_rows(&self) -> usize;
+
+    /// Bytes that the KV cache takes at present.
+    fn kv_bytes(&self) -> u64;
 
     /// Starts a pass: takes the tokens, makes room in the KV cache, makes the planes of the
     /// precision ready.

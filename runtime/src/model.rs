@@ -75,6 +75,29 @@ impl Model {
         Ok(Session::new(Arc::clone(&self.shared), self.shared.backend.device()?, precision))
     }
 
+    /// Gets the planes of a precision ready ahead of the first pass that needs them: uploads them to a
+    /// GPU, or asks the system to read them, in the background, from the file.
+    ///
+    /// # Errors
+    /// [`MissingPlanes`](crate::ErrorKind::MissingPlanes) when the file does not hold them,
+    /// [`Device`](crate::ErrorKind::Device), [`Io`](crate::ErrorKind::Io).
+    pub fn prepare(&self, precision: Precision) -> Result<()> {
+        self.shared.require(precision)?;
+        self.shared.backend.prepare(precision)
+    }
+
+    /// Gives back the memory of the planes above a precision. Sessions stay usable at any precision:
+    /// what they need is uploaded or read again.
+    pub fn trim(&self, precision: Precision) {
+        self.shared.backend.trim(precision);
+    }
+
+    /// Bytes of weights in memory because passes needed them: on a GPU those that were uploaded, on
+    /// the CPU those of the file that were read, which the system takes back when it runs short.
+    pub fn resident_bytes(&self) -> u64 {
+        self.shared.backend.resident_bytes()
+    }
+
     /// The shape of the model.
     pub fn architecture(&self) -> &Architecture {
         &self.shared.architecture

@@ -82,6 +82,11 @@ impl Session {
         self.model.weight_bytes_per_token(self.precision)
     }
 
+    /// Bytes that the KV cache takes at present; it grows in blocks with the context in use.
+    pub fn kv_bytes(&self) -> u64 {
+        self.device.kv_bytes()
+    }
+
     /// Forgets the tokens from `position` on; a position beyond the end changes nothing.
     pub fn truncate(&mut self, position: usize) {
         self.position = self.position.min(position);

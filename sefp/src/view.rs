@@ -2,7 +2,7 @@
 //! [`PackedMatrix`](crate::PackedMatrix).
 
 use crate::grid::{BASE_WORDS, BIT_WORDS, Place};
-use crate::{BIT_PLANES, GROUP_SIZE, LANE_ROWS, Offset, Precision, Reconstruction, TileGrid, decode, step};
+use crate::{BIT_PLANES, GROUP_SIZE, LANE_ROWS, Offset, Precision, Reconstruction, TileGrid, step};
 
 /// The weights of one tile, `[64 columns][16 rows]`: the order in which kernels consume them.
 pub type Tile = [[f32; LANE_ROWS]; GROUP_SIZE];
@@ -78,7 +78,8 @@ impl<'a> TileView<'a> {
         self.exponents[self.grid.tile_index(row, col) * LANE_ROWS + row % LANE_ROWS]
     }
 
-    /// Decodes one row, `grid.cols` values, into the front of `out`.
+    /// Decodes one row, `grid.cols` values, into the front of `out`. Bit-exact with
+    /// [`decode`](crate::decode).
     ///
     /// # Panics
     /// If `out` is too short or `row` or `precision` is outside of what the view holds.
@@ -89,13 +90,32 @@ impl<'a> TileView<'a> {
         reconstruction: Reconstruction,
         out: &mut [f32],
     ) {
-        for (col, value) in out[..self.grid.cols].iter_mut().enumerate() {
-            *value =
-                decode(self.code(row, col, precision), self.exponent(row, col), precision, reconstruction);
+        assert!(precision <= self.available, "{precision} needs planes that are not here");
+        assert!(row < self.grid.rows, "row {row} is not there");
+        let offset = Offset::new(precision, reconstruction);
+        for (group, values) in out[..self.grid.cols].chunks_mut(GROUP_SIZE).enumerate() {
+            let tile = self.grid.tile_index(row, group * GROUP_SIZE);
+            let step = step(self.exponents[tile * LANE_ROWS + row % LANE_ROWS], precision);
+            let base = &self.base[tile * BASE_WORDS..][..BASE_WORDS];
+            let mut codes = [0; GROUP_SIZE];
+            for (col, code) in codes.iter_mut().enumerate() {
+                let place = Place::new(row, col);
+                *code = (base[place.base_word] >> place.base_shift) & 0xf;
+            }
+            for plane in &self.bits[..precision.bit_planes()] {
+                let words = &plane[tile * BIT_WORDS..][..BIT_WORDS];
+                for (col, code) in codes.iter_mut().enumerate() {
+                    let place = Place::new(row, col);
+                    *code = *code << 1 | (words[place.bit_word] >> place.bit_shift) & 1;
+                }
+            }
+            for (value, code) in values.iter_mut().zip(codes) {
+                *value = offset.value(code as i32 as f32, step);
+            }
         }
     }
 
-    /// Decodes a whole tile, padding included. Bit-exact with [`decode`], but walks words instead
+    /// Decodes a whole tile, padding included. Bit-exact with [`decode`](crate::decode), but walks words instead
     /// of weights: lane by lane in the inner loop, which a compiler turns into SIMD.
     ///
     /// # Panics

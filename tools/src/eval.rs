@@ -7,7 +7,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 use otaro::{
-    Checkpoint, DeviceChoice, ErrorKind, Model, OpenOptions, Precision, Reconstruction, cpu::FullWeights,
+    Checkpoint, DeviceChoice, ErrorKind, Model, OpenOptions, Precision, Reconstruction,
+    cpu::{CpuKernel, CpuOptions, FullWeights},
     pack::HuggingFaceFolder,
 };
 
@@ -42,6 +43,9 @@ pub struct Arguments {
     /// auto, cpu or gpu
     #[arg(long, default_value_t)]
     device: DeviceChoice,
+    /// Kernels of the CPU (plain, exact, int8, avx2, avx512-vnni); the fastest by default
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<CpuKernel>,
     /// Hugging Face folder of the unquantised model, evaluated in f32 on the CPU as the first row
     #[arg(long, value_name = "FOLDER")]
     reference: Option<PathBuf>,
@@ -152,8 +156,8 @@ impl Round {
                 Ok(Model::full_precision(architecture, FullWeights::load(architecture, &mut source)?)?)
             }
             (reconstruction, _) => {
-                let options =
-                    OpenOptions { device: arguments.device, reconstruction, ..OpenOptions::default() };
+                let cpu = CpuOptions { kernel: arguments.kernel, ..CpuOptions::default() };
+                let options = OpenOptions { device: arguments.device, reconstruction, cpu };
                 Ok(Model::on_device(Arc::clone(checkpoint), &options)?)
             }
         }

@@ -1,5 +1,6 @@
 //! The `otaro` command.
 
+mod bench;
 mod eval;
 mod inspect;
 mod pack;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Pack, inspect and evaluate models whose precision is a dial.
+/// Pack, inspect, evaluate and measure models whose precision is a dial.
 #[derive(Parser)]
 #[command(name = "otaro", version)]
 struct Arguments {
@@ -26,16 +27,20 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Measure perplexity at every precision
     Eval(eval::Arguments),
+    /// Measure speed and memory, in the grammar of llama-bench
+    Bench(bench::Arguments),
 }
 
 /// The exit status of a program that was interrupted.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = bench::as_llama_bench_spells(std::env::args_os());
+    let result = match Arguments::parse_from(arguments).command {
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

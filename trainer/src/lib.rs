@@ -11,3 +11,6 @@ pub mod plot;
 pub mod report;
 pub mod strategy;
 pub mod train;
+
+/// What made a model or a result.
+pub const REVISION: &str = concat!("otaro-trainer ", env!("CARGO_PKG_VERSION"));

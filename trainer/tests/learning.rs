@@ -30,16 +30,20 @@ fn every_method_learns_and_each_fixed_width_is_best_where_it_was_trained() {
     let untrained = train(&place, "none", &["--method", "none"]);
     let (low, full) = (Width::At(Precision::E5M3), Width::Full);
     assert!(at(&untrained, full) > 60.0, "random weights know nothing of 128 words");
+    // Few steps: later all of them know the little text by heart, and nothing tells them apart.
     for method in ["full", "fixed:3", "uniform", "bps", "otaro"] {
-        let summary = train(&place, method, &["--method", method, "--steps=120"]);
+        let summary = train(&place, method, &["--method", method, "--steps=40"]);
         assert!(at(&summary, full) < 0.5 * at(&untrained, full), "{method}: {}", at(&summary, full));
-        assert_eq!(summary.path_counts.values().sum::<u64>(), 120);
+        assert_eq!(summary.path_counts.values().sum::<u64>(), 40);
     }
     let read = |name: &str| -> RunSummary {
         serde_json::from_str(&fs::read_to_string(place.path(name).join("summary.json")).unwrap()).unwrap()
     };
-    assert!(at(&read("fixed:3"), low) < at(&read("full"), low));
-    assert!(at(&read("fixed:3"), full) > at(&read("full"), full));
+    for (best, width) in [("fixed:3", low), ("full", full)] {
+        let perplexity = |name| at(&read(name), width);
+        let (three, unquantised) = (perplexity("fixed:3"), perplexity("full"));
+        assert_eq!(three < unquantised, best == "fixed:3", "at {width}: {three} and {unquantised}");
+    }
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! The command line.
 
 use std::{
+    num::NonZeroUsize,
     path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::Parser;
-use otaro::{CancelToken, DeviceChoice, GenerateOptions, Precision, SamplerSettings};
+use otaro::{
+    CancelToken, DeviceChoice, GenerateOptions, OpenOptions, Precision, SamplerSettings,
+    cpu::{CpuKernel, CpuOptions},
+};
 
 /// Chat with a model whose precision is a dial.
 #[derive(Debug, Parser)]
@@ -22,6 +26,12 @@ pub struct Arguments {
     /// auto, cpu or gpu
     #[arg(long, default_value_t)]
     pub device: DeviceChoice,
+    /// Threads of the CPU; as many as there are cores by default
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Kernels of the CPU (plain, exact, int8, avx2, avx512-vnni); the fastest by default
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<CpuKernel>,
     /// Answer this once, print only the answer, and end
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
@@ -58,6 +68,12 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// How the model is to be opened.
+    pub fn open_options(&self) -> OpenOptions {
+        let cpu = CpuOptions { threads: self.threads, kernel: self.kernel, ..CpuOptions::default() };
+        OpenOptions { device: self.device, cpu, ..OpenOptions::default() }
+    }
+
     /// How tokens are chosen.
     pub fn sampler(&self) -> SamplerSettings {
         SamplerSettings {

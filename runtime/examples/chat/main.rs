@@ -21,7 +21,7 @@ use std::{
 };
 
 use clap::Parser;
-use otaro::{CancelToken, Checkpoint, Conversation, FinishReason, Model, OpenOptions};
+use otaro::{CancelToken, Checkpoint, Conversation, FinishReason, Model};
 
 use self::{arguments::Arguments, events::Events, model::NoModel};
 
@@ -59,8 +59,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(precision) => precision,
         None => checkpoint.available()?,
     };
-    let options = OpenOptions { device: arguments.device, ..OpenOptions::default() };
-    let model = Model::on_device(Arc::clone(&checkpoint), &options)?;
+    let model = Model::on_device(Arc::clone(&checkpoint), &arguments.open_options())?;
     let mut conversation = Conversation::new(&model, precision)?;
     conversation.set_sampler(sampler)?;
     conversation.reset(arguments.system.as_deref())?;

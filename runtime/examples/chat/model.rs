@@ -42,16 +42,18 @@ A file models/NAME.sefp.safetensors is found by itself. To make one:
 /// Opens the model at `path`, or the default one.
 pub fn open(path: Option<&Path>, cancel: &CancelToken) -> anyhow::Result<Checkpoint> {
     match path {
-        None => Ok(Checkpoint::open(default_model()?)?),
+        None => {
+            let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+            Ok(Checkpoint::open(default_model(&[Path::new("models"), &project])?)?)
+        }
         Some(path) if path.is_dir() => open_folder(path, cancel),
         Some(path) => Ok(Checkpoint::open(path)?),
     }
 }
 
-/// The first packed file of `models/`, here or in the project.
-fn default_model() -> anyhow::Result<PathBuf> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
-    for folder in [Path::new("models"), &project] {
+/// The first packed file of the first folder that has one.
+fn default_model(folders: &[&Path]) -> anyhow::Result<PathBuf> {
+    for folder in folders {
         let Ok(entries) = fs::read_dir(folder) else { continue };
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let packed = paths.filter(|path| path.to_string_lossy().ends_with(SUFFIX));
@@ -141,5 +143,27 @@ fn remove_outdated(cache: &Path, prefix: &str, name: &str) {
         if file.starts_with(prefix) && file.ends_with(SUFFIX) && file != name {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+    use super::*;
+
+    #[test]
+    fn the_first_packed_file_is_the_default_and_without_one_it_says_what_to_type() {
+        let (empty, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let missing = empty.path().join("missing");
+        let error = default_model(&[empty.path(), &missing]).unwrap_err();
+        assert!(error.is::<NoModel>());
+        let message = error.to_string();
+        assert!(message.contains("cargo run --example chat -- --bits 6 --model PATH"), "{message}");
+        for name in ["b.sefp.safetensors", "a.sefp.safetensors", "README.md"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = default_model(&[empty.path(), &missing, folder.path()]).unwrap();
+        assert_eq!(found.file_name().unwrap(), "a.sefp.safetensors");
     }
 }

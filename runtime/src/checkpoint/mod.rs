@@ -7,6 +7,7 @@
 mod check;
 mod header;
 mod layout;
+mod memory;
 mod reader;
 mod section;
 mod verify;

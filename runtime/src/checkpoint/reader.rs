@@ -273,8 +273,18 @@ impl Checkpoint {
             .ok_or_else(|| corrupt_entry(section.name(), "a tensor lies outside of it"))
     }
 
-    /// The map of a section, made when it is first asked for.
+    /// The bytes of a section.
     pub(super) fn map(&self, section: Section) -> Result<&[u8]> {
+        self.mapped(section).map(|map| &map[..])
+    }
+
+    /// The map of a section, if it was asked for before.
+    pub(super) fn mapped_already(&self, section: Section) -> Option<&Mmap> {
+        self.maps[section as usize].get()
+    }
+
+    /// The map of a section, made when it is first asked for.
+    pub(super) fn mapped(&self, section: Section) -> Result<&Mmap> {
         let cell = &self.maps[section as usize];
         if let Some(map) = cell.get() {
             return Ok(map);

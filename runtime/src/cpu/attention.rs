@@ -31,16 +31,15 @@ pub(crate) fn attention(
         // SAFETY: no other task has this head of this token.
         let out = unsafe { columns.get(t, range.clone()) };
         let kv_head = head / (heads.query / heads.kv);
-        attend(&query.row(t)[range], (keys, values), kv_head * heads.dim, position + t + 1, out);
+        attend(&query.row(t)[range], (keys, values), kv_head, position + t + 1, out);
     });
 }
 
-/// One query head over the first `positions` of the cache; its key and value head starts at
-/// `first` of a cached row.
+/// One query head over the first `positions` of its key and value head.
 fn attend(
     query: &[f32],
     (keys, values): (&KvRows, &KvRows),
-    first: usize,
+    kv_head: usize,
     positions: usize,
     out: &mut [f32],
 ) {
@@ -48,7 +47,7 @@ fn attend(
     let mut row = vec![0.0; query.len()];
     let mut weights: Vec<f32> = (0..positions)
         .map(|position| {
-            keys.load(position, first, &mut row);
+            keys.load(position, kv_head, &mut row);
             let dot: f32 = query.iter().zip(&row).map(|(q, k)| q * k).sum();
             dot * scale
         })
@@ -56,7 +55,7 @@ fn attend(
     softmax(&mut weights);
     out.fill(0.0);
     for (position, weight) in weights.iter().enumerate() {
-        values.load(position, first, &mut row);
+        values.load(position, kv_head, &mut row);
         for (out, value) in out.iter_mut().zip(&row) {
             *out += weight * value;
         }

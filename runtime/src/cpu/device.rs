@@ -1,21 +1,29 @@
 //! Puts the twins behind the operations of a [`Device`].
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use sefp::{Precision, Reconstruction};
 
 use super::{
     add::add,
     attention::{Heads, attention},
+    blocked_attention::blocked_attention,
     embed::embed,
-    kv_cache::{KvFormat, KvRows},
+    kv_cache::{KvKind, KvRows},
+    kv_format::KvFormat,
     options::{CpuKernel, CpuOptions},
     pool::Pool,
     products::Products,
     rms_norm::rms_norm,
     rope::rope,
     slots::Slots,
-    swiglu::swiglu,
+    swiglu::{fast_swiglu, swiglu},
     top_k::top_k,
     weights::{FullWeights, Weights},
 };
@@ -34,6 +42,7 @@ pub struct CpuBackend {
     pool: Arc<Pool>,
     kv_format: KvFormat,
     kernel: CpuKernel,
+    sections: Arc<AtomicUsize>,
     info: DeviceInfo,
 }
 
@@ -48,7 +57,7 @@ impl CpuBackend {
         reconstruction: Reconstruction,
         options: &CpuOptions,
     ) -> Result<Self> {
-        Self::with(Weights::Packed { checkpoint, reconstruction }, KvFormat::F16, options)
+        Self::with(Weights::Packed { checkpoint, reconstruction }, options)
     }
 
     /// A backend over unquantised weights with an unquantised KV cache: the reference. It ignores
@@ -57,15 +66,23 @@ impl CpuBackend {
     /// # Errors
     /// [`Device`](ErrorKind::Device) when the system has no threads to give.
     pub fn full_precision(weights: FullWeights) -> Result<Self> {
-        Self::with(Weights::Full(Box::new(weights)), KvFormat::F32, &CpuOptions::PLAIN)
+        let options = CpuOptions { kv_format: KvFormat::F32, ..CpuOptions::PLAIN };
+        Self::with(Weights::Full(Box::new(weights)), &options)
     }
 
-    fn with(weights: Weights, kv_format: KvFormat, options: &CpuOptions) -> Result<Self> {
+    fn with(weights: Weights, options: &CpuOptions) -> Result<Self> {
         let kernel = options.available_kernel()?;
-        let pool = Pool::new(options.threads)?;
+        let pool = Pool::new(options.thread_count())?;
         let name = format!("{kernel} kernels, {} threads", pool.threads());
         let info = DeviceInfo { kind: DeviceKind::Cpu, name };
-        Ok(Self { weights: Arc::new(weights), pool: Arc::new(pool), kv_format, kernel, info })
+        Ok(Self {
+            weights: Arc::new(weights),
+            pool: Arc::new(pool),
+            kv_format: options.kv_format,
+            kernel,
+            sections: Arc::default(),
+            info,
+        })
     }
 }
 
@@ -76,17 +93,46 @@ impl Backend for CpuBackend {
 
     fn device(&self) -> Result<Box<dyn Device>> {
         let architecture = self.weights.architecture();
-        let rows = || KvRows::new(architecture.kv_width(), self.kv_format);
+        let rows = |kind| KvRows::new(kind, architecture.kv_heads, architecture.head_dim, self.kv_format);
         Ok(Box::new(CpuDevice {
             rope: Rope::new(architecture),
             slots: Slots::new(architecture),
             products: Products::new(self.kernel),
-            kv: (0..architecture.layers).map(|_| (rows(), rows())).collect(),
+            kv: (0..architecture.layers).map(|_| (rows(KvKind::Keys), rows(KvKind::Values))).collect(),
             weights: Arc::clone(&self.weights),
             pool: Arc::clone(&self.pool),
+            plain: self.kernel == CpuKernel::Plain,
+            sections: Arc::clone(&self.sections),
             pass: Pass::default(),
         }))
     }
+
+    /// Asks the system to read ahead.
+    fn prepare(&self, precision: Precision) -> Result<()> {
+        match &*self.weights {
+            Weights::Packed { checkpoint, .. } => checkpoint.read_ahead(precision),
+            Weights::Full(_) => Ok(()),
+        }
+    }
+
+    fn trim(&self, precision: Precision) {
+        if let Weights::Packed { checkpoint, .. } = &*self.weights {
+            checkpoint.trim(precision);
+            self.sections.fetch_min(sections(precision), Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of the planes that passes have read since they were last given back.
+    fn resident_bytes(&self) -> u64 {
+        let precision =
+            Precision::ALL.into_iter().find(|&p| sections(p) == self.sections.load(Ordering::Relaxed));
+        precision.map_or(0, |precision| self.weights.bytes(precision))
+    }
+}
+
+/// The base and bit planes of a precision.
+fn sections(precision: Precision) -> usize {
+    1 + precision.bit_planes()
 }
 
 /// Activations and KV cache of one session on the CPU.
@@ -94,6 +140,10 @@ impl Backend for CpuBackend {
 struct CpuDevice {
     weights: Arc<Weights>,
     pool: Arc<Pool>,
+    /// Whether only twins compute.
+    plain: bool,
+    /// The most base and bit planes that a pass has read.
+    sections: Arc<AtomicUsize>,
     rope: Rope,
     slots: Slots,
     products: Products,
@@ -137,6 +187,10 @@ impl Device for CpuDevice {
         (MAX_LOGITS_BYTES / row_bytes).clamp(1, MAX_BATCH)
     }
 
+    fn kv_bytes(&self) -> u64 {
+        self.kv.iter().map(|(keys, values)| (keys.bytes() + values.bytes()) as u64).sum()
+    }
+
     fn begin(&mut self, batch: Batch<'_>) -> Result<()> {
         let rows = batch.tokens.len();
         for slot in Slot::ALL.into_iter().filter(|&slot| slot != Slot::Logits) {
@@ -146,6 +200,7 @@ impl Device for CpuDevice {
             keys.grow(batch.position + rows);
             values.grow(batch.position + rows);
         }
+        self.sections.fetch_max(sections(batch.precision), Ordering::Relaxed);
         self.pass = Pass {
             tokens: batch.tokens.to_vec(),
             position: batch.position,
@@ -157,7 +212,7 @@ impl Device for CpuDevice {
 
     fn embed(&mut self) -> Result<()> {
         let embedding = self.weights.matrix(WeightMatrix::Embedding, self.pass.precision)?;
-        embed(&embedding, &self.pass.tokens, self.slots.get_mut(Slot::Hidden));
+        embed(&self.pool, &embedding, &self.pass.tokens, self.slots.get_mut(Slot::Hidden));
         Ok(())
     }
 
@@ -212,6 +267,7 @@ impl Device for CpuDevice {
         let (position, rows) = (self.pass.position, self.rows());
         let (keys, values) = &self.kv[layer];
         let mut output = self.slots.take(Slot::Attended);
+        let attention = if self.plain { attention } else { blocked_attention };
         attention(
             &self.pool,
             heads,
@@ -228,7 +284,10 @@ impl Device for CpuDevice {
     fn swiglu(&mut self) -> Result<()> {
         let rows = self.rows();
         let mut gate = self.slots.take(Slot::Gate);
-        swiglu(&mut gate, self.slots.get(Slot::Up), rows);
+        match self.plain {
+            true => swiglu(&mut gate, self.slots.get(Slot::Up), rows),
+            false => fast_swiglu(&self.pool, &mut gate, self.slots.get(Slot::Up), rows),
+        }
         self.slots.put(Slot::Gate, gate);
         Ok(())
     }

@@ -34,7 +34,7 @@ impl MatrixProduct {
     pub fn new(options: &CpuOptions, input: &[f32], columns: usize) -> Result<Self> {
         assert!(columns > 0 && input.len().is_multiple_of(columns), "rows of {columns} values");
         let kernel = options.available_kernel()?;
-        let pool = Pool::new(options.threads)?;
+        let pool = Pool::new(options.thread_count())?;
         let tokens = input.len() / columns;
         let mut activations = Activations::new(columns);
         activations.grow(tokens);

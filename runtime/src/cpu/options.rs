@@ -2,20 +2,31 @@
 
 use std::{fmt, num::NonZeroUsize, str::FromStr};
 
+use super::{Cores, KvFormat};
 use crate::{Error, ErrorKind, Result};
 
 /// How the CPU is to compute. The default is the fastest way that the processor has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuOptions {
-    /// Threads that compute, the caller's among them; as many as there are cores by default.
+    /// Threads that compute, the caller's among them; as many as there are `cores` by default.
     pub threads: Option<NonZeroUsize>,
+    /// The cores that the default number of threads counts.
+    pub cores: Cores,
+    /// The number format of the KV cache.
+    pub kv_format: KvFormat,
     /// The kernels of the matrix products; the fastest that the processor has by default.
     pub kernel: Option<CpuKernel>,
 }
 
 impl CpuOptions {
     /// The plain kernels: the oracle of the tests.
-    pub const PLAIN: Self = Self { threads: None, kernel: Some(CpuKernel::Plain) };
+    pub const PLAIN: Self =
+        Self { threads: None, cores: Cores::All, kv_format: KvFormat::F16, kernel: Some(CpuKernel::Plain) };
+
+    /// How many threads compute.
+    pub(super) fn thread_count(&self) -> NonZeroUsize {
+        self.threads.unwrap_or_else(|| self.cores.count())
+    }
 
     /// The kernel that was chosen, or the fastest.
     pub(super) fn available_kernel(&self) -> Result<CpuKernel> {

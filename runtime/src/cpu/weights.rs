@@ -25,6 +25,18 @@ impl Weights {
         }
     }
 
+    /// Bytes of all weights, as a precision reads them.
+    pub(crate) fn bytes(&self, precision: Precision) -> u64 {
+        let architecture = self.architecture();
+        let grids = WeightMatrix::all(architecture).map(|matrix| matrix.grid(architecture));
+        let matrices: usize = match self {
+            Self::Packed { .. } => grids.map(|grid| grid.bytes(precision)).sum(),
+            Self::Full(_) => grids.map(|grid| grid.rows * grid.cols * size_of::<f32>()).sum(),
+        };
+        let norms = Norm::all(architecture).count() * architecture.hidden_size * size_of::<f32>();
+        (matrices + norms) as u64
+    }
+
     pub(crate) fn norm(&self, norm: Norm) -> Result<&[f32]> {
         match self {
             Self::Packed { checkpoint, .. } => checkpoint.norm(norm),

@@ -45,25 +45,6 @@ impl GpuBackend {
         Ok(Self { context: Arc::clone(context), weights, limits, reconstruction })
     }
 
-    /// Uploads the planes of a precision now instead of at the first pass that needs them.
-    ///
-    /// # Errors
-    /// [`MissingPlanes`](crate::ErrorKind::MissingPlanes), [`Device`](crate::ErrorKind::Device),
-    /// [`Io`](crate::ErrorKind::Io).
-    pub fn prepare(&self, precision: Precision) -> Result<()> {
-        self.weights.ensure(precision).map(|_| ())
-    }
-
-    /// Gives back the memory of the planes above a precision. They are uploaded again when needed.
-    pub fn trim(&self, precision: Precision) {
-        self.weights.trim(precision);
-    }
-
-    /// Bytes of planes on the GPU.
-    pub fn resident_bytes(&self) -> u64 {
-        self.weights.resident_bytes()
-    }
-
     /// A device of this backend.
     pub(super) fn gpu_device(&self) -> Result<GpuDevice> {
         GpuDevice::new(&self.context, &self.weights, self.limits, self.reconstruction)
@@ -77,5 +58,19 @@ impl Backend for GpuBackend {
 
     fn device(&self) -> Result<Box<dyn Device>> {
         Ok(Box::new(self.gpu_device()?))
+    }
+
+    /// Uploads the planes of a precision.
+    fn prepare(&self, precision: Precision) -> Result<()> {
+        self.weights.ensure(precision).map(|_| ())
+    }
+
+    fn trim(&self, precision: Precision) {
+        self.weights.trim(precision);
+    }
+
+    /// Bytes of planes on the GPU.
+    fn resident_bytes(&self) -> u64 {
+        self.weights.resident_bytes()
     }
 }

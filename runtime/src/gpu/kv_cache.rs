@@ -33,6 +33,11 @@ impl KvCache {
         Self { layers: (0..architecture.layers).map(|_| None).collect(), position_bytes: words * WORD_BYTES }
     }
 
+    /// Bytes on the GPU.
+    pub(super) fn bytes(&self) -> u64 {
+        self.layers.iter().flatten().map(|layer| layer.keys.size() + layer.values.size()).sum()
+    }
+
     pub(super) fn layer(&self, layer: usize) -> Result<&KvLayer> {
         let missing = || Error::new(ErrorKind::InvalidArgument, format!("no KV cache for layer {layer}"));
         self.layers.get(layer).and_then(Option::as_ref).ok_or_else(missing)

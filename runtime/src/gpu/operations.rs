@@ -34,6 +34,10 @@ impl Device for GpuDevice {
         self.limits.logits_rows
     }
 
+    fn kv_bytes(&self) -> u64 {
+        self.buffers.kv.bytes()
+    }
+
     fn begin(&mut self, batch: Batch<'_>) -> Result<()> {
         self.start(batch)
     }

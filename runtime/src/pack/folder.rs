@@ -26,7 +26,7 @@ pub fn pack_folder(
     progress: &mut dyn FnMut(WriteProgress) -> Result<()>,
 ) -> Result<()> {
     let mut source = HuggingFaceFolder::open(folder)?;
-    let blobs = read_blobs(folder)?;
+    let blobs = read_text_files(folder)?;
     let name = folder.canonicalize().ok();
     let name = name.as_deref().unwrap_or(folder).file_name().unwrap_or_default().to_string_lossy();
     let provenance = serde_json::json!({
@@ -43,7 +43,11 @@ pub fn pack_folder(
     write_checkpoint(output, &manifest, &mut source, progress)
 }
 
-fn read_blobs(folder: &Path) -> Result<Vec<Blob>> {
+/// Reads the text files of a Hugging Face folder, as they travel inside a checkpoint.
+///
+/// # Errors
+/// [`NotACheckpoint`](ErrorKind::NotACheckpoint) when there is no `tokenizer.json`, [`Io`](ErrorKind::Io).
+pub fn read_text_files(folder: &Path) -> Result<Vec<Blob>> {
     let mut blobs = Vec::new();
     for name in BLOB_NAMES {
         let path = folder.join(name);
@@ -65,13 +69,5 @@ fn read_blobs(folder: &Path) -> Result<Vec<Blob>> {
 }
 
 fn fingerprint(blobs: &[Blob]) -> Result<String> {
-    let blob = |name: &str| blobs.iter().find(|blob| blob.name == name).map(|blob| blob.bytes.as_slice());
-    let files = TextFiles {
-        tokenizer: blob("tokenizer.json").unwrap_or_default(),
-        tokenizer_config: blob("tokenizer_config.json"),
-        generation_config: blob("generation_config.json"),
-        config: blob("config.json"),
-        chat_template: blob("chat_template.jinja"),
-    };
-    Tokenizer::new(&files)?.fingerprint()
+    Tokenizer::new(&TextFiles::from_blobs(blobs))?.fingerprint()
 }

@@ -4,7 +4,9 @@ mod config;
 mod folder;
 mod huggingface;
 mod random;
+mod shapes;
 
-pub use folder::pack_folder;
+pub use folder::{pack_folder, read_text_files};
 pub use huggingface::HuggingFaceFolder;
 pub use random::RandomWeights;
+pub use shapes::{SHAPES, Shape};

@@ -13,6 +13,7 @@
 //! - `chitchat.jsonl`: questions to a chat program and its answers, alone and a few in a row.
 //! - `dialogue.jsonl`: longer conversations with a purpose.
 //! - `identity.jsonl`: who the model is and what it can do.
+//! - `eval.jsonl`: the stories that are kept out of all of them, cleaned in the same way.
 //!
 //! The same corpus makes the same files. What is left out of the corpus altogether: arithmetic,
 //! questions on long passages, booking of hotels and flights, talk about sports and films. All of it
@@ -24,7 +25,7 @@ mod identity;
 mod stories;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
@@ -123,6 +124,9 @@ fn main() -> Result<()> {
     pretrain.add_rows("african_storybook", corpus("stories/african_storybook_cc_by.jsonl.zst")?, &mut tally);
     pretrain.add_texts("train.txt", &arguments.tinystories.join("train.txt"), &mut tally)?;
 
+    let mut evaluation = stories::Collection::without(HashSet::new());
+    evaluation.add_texts("eval.txt", &arguments.tinystories.join("eval.txt"), &mut tally)?;
+
     let identity = identity::chats();
     let singles = chitchat::singles(corpus("dialogue/ms_chitchat.jsonl.zst")?, &identity, &mut tally);
     let chitchat = chitchat::with_variants(&singles, &identity, &mut random);
@@ -133,8 +137,9 @@ fn main() -> Result<()> {
     for ((file, what), (documents, bytes)) in &tally.0 {
         println!("{file:20} {what:32} {documents:6} documents {bytes:9} bytes");
     }
-    let texts = pretrain.texts.iter().map(|text| json!({ "text": text }));
-    write(&arguments.output.join("pretrain.jsonl"), texts)?;
+    for (name, stories) in [("pretrain.jsonl", pretrain), ("eval.jsonl", evaluation)] {
+        write(&arguments.output.join(name), stories.texts.iter().map(|text| json!({ "text": text })))?;
+    }
     write(&arguments.output.join("stories_chat.jsonl"), stories_chat)?;
     write(&arguments.output.join("chitchat.jsonl"), chitchat)?;
     write(&arguments.output.join("dialogue.jsonl"), dialogue)?;

@@ -157,11 +157,11 @@ pub enum DeviceName {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Widths")]
 pub struct StrategyArguments {
-    /// none, full, fixed:M, uniform, bps or otaro
-    #[arg(long, default_value_t = StrategySettings::default().method)]
+    /// none, full, fixed:M, uniform, bps, otaro or distilled
+    #[arg(long, default_value_t = Method::Distilled)]
     pub method: Method,
     /// What the bandit exploits: excess, low-normalised or low-loss
-    #[arg(long, default_value_t = BpsScore::default())]
+    #[arg(long, value_enum, default_value_t)]
     pub bps_score: BpsScore,
     /// Weight of the bandit's exploration
     #[arg(long, default_value_t = BpsSettings::default().lambda)]
@@ -170,11 +170,14 @@ pub struct StrategyArguments {
     #[arg(long, default_value_t = BpsSettings::default().discount)]
     pub discount: f64,
     /// When collected gradients of low widths count: average or joined
-    #[arg(long, default_value_t = LaaMode::default())]
+    #[arg(long, value_enum, default_value_t)]
     pub laa_mode: LaaMode,
     /// Most gradients of low widths that are collected
     #[arg(long, default_value_t = LaaSettings::default().period)]
     pub laa_period: u32,
+    /// Steps at the beginning without low widths; none by default, with 'distilled' a third of the run
+    #[arg(long)]
+    pub low_from: Option<u64>,
     /// Two widths a step, the low one learns from the high one
     #[arg(long)]
     pub distill: bool,
@@ -184,13 +187,15 @@ pub struct StrategyArguments {
 }
 
 impl StrategyArguments {
-    /// The settings of the strategy.
-    pub fn settings(&self, seed: u64) -> StrategySettings {
+    /// The settings of the strategy of a run of some steps.
+    pub fn settings(&self, seed: u64, steps: u64) -> StrategySettings {
+        let distilled = self.method == Method::Distilled;
         StrategySettings {
             method: self.method,
             bps: BpsSettings { score: self.bps_score, lambda: self.lambda, discount: self.discount },
             laa: LaaSettings { mode: self.laa_mode, period: self.laa_period },
-            distill: self.distill,
+            low_from: self.low_from.unwrap_or(if distilled { steps / 3 } else { 0 }),
+            distill: self.distill || distilled,
             distill_weight: self.distill_weight,
             seed,
             ..StrategySettings::default()
@@ -203,7 +208,7 @@ impl StrategyArguments {
 #[command(next_help_heading = "Optimiser")]
 pub struct OptimizerArguments {
     /// adamw, or muon for the matrices of the layers
-    #[arg(long, default_value_t = Rule::default())]
+    #[arg(long, value_enum, default_value_t)]
     pub optimizer: Rule,
     /// Highest learning rate
     #[arg(long, default_value_t = 1e-3)]

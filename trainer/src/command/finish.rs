@@ -16,13 +16,14 @@ use super::{
     start::{Start, copy_text_files},
 };
 use crate::{
+    REVISION,
     atomic::{self, replace},
     log,
     log::StepRow,
     model::save_weights,
     plot,
     report::{Evaluation, RunSummary},
-    strategy::{Method, Width},
+    strategy::Width,
     train::{Progress, Trainer},
 };
 
@@ -35,8 +36,9 @@ pub fn finish(arguments: &RunArguments, trainer: &Trainer<'_>, start: &Start) ->
         Some(data) => evaluate(trainer, data, &[Reconstruction::Midpoint, Reconstruction::Truncate])?,
         None => Vec::new(),
     };
-    let summary = summary(arguments, trainer.progress(), evaluations)?;
-    plots(&arguments.out)?;
+    let steps: Vec<StepRow> = log::read(&steps_path(&arguments.out))?;
+    let summary = summary(arguments, trainer.progress(), &steps, evaluations)?;
+    plots(&arguments.out, &steps)?;
     let folder = tempfile::tempdir_in(&arguments.out)?;
     save_weights(folder.path(), &trainer.progress().settings.architecture, &trainer.weights().to_host()?)?;
     copy_text_files(&start.tokenizer, folder.path())?;
@@ -54,16 +56,15 @@ pub fn finish(arguments: &RunArguments, trainer: &Trainer<'_>, start: &Start) ->
 fn summary(
     arguments: &RunArguments,
     progress: &Progress,
+    steps: &[StepRow],
     evaluations: Vec<Evaluation>,
 ) -> Result<RunSummary> {
     let settings = &progress.settings;
     let method = arguments.strategy.method;
-    let steps: Vec<StepRow> = log::read(&steps_path(&arguments.out))?;
     let mut path_counts = BTreeMap::new();
     for width in steps.iter().flat_map(|row| [Some(row.width), row.distilled]).flatten() {
         *path_counts.entry(width).or_insert(0) += 1;
     }
-    let quantized = !matches!(method, Method::None | Method::Full);
     Ok(RunSummary {
         model: name(arguments.model.as_deref().or(arguments.from_scratch.as_deref())),
         dataset: name(arguments.data.first().map(|source| source.path.as_path())),
@@ -73,14 +74,14 @@ fn summary(
             method.label()
         },
         seed: arguments.seed,
-        trained_reconstruction: quantized.then_some(settings.reconstruction),
+        trained_reconstruction: method.quantizes().then_some(settings.reconstruction),
         settings: flatten(&serde_json::to_value(settings)?),
         steps: progress.step,
         tokens: progress.tokens,
         seconds: progress.seconds,
         evaluations,
         path_counts,
-        revision: concat!("otaro-trainer ", env!("CARGO_PKG_VERSION")).to_string(),
+        revision: REVISION.to_string(),
     })
 }
 
@@ -115,17 +116,16 @@ fn flatten(settings: &serde_json::Value) -> BTreeMap<String, String> {
 }
 
 /// Draws the log, where there is something to draw.
-fn plots(out: &Path) -> Result<()> {
-    let rows: Vec<StepRow> = log::read(&steps_path(out))?;
+fn plots(out: &Path, rows: &[StepRow]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
     let plots = out.join("plots");
-    atomic::write(&plots.join("loss.svg"), &plot::loss_per_width(&rows)?)?;
-    atomic::write(&plots.join("gradient-norm.svg"), &plot::gradient_norms(&rows)?)?;
+    atomic::write(&plots.join("loss.svg"), &plot::loss_per_width(rows)?)?;
+    atomic::write(&plots.join("gradient-norm.svg"), &plot::gradient_norms(rows)?)?;
     let widths: BTreeSet<Width> = rows.iter().map(|row| row.width).collect();
     if widths.len() > 1 {
-        atomic::write(&plots.join("widths.svg"), &plot::width_path(&rows)?)?;
+        atomic::write(&plots.join("widths.svg"), &plot::width_path(rows)?)?;
     }
     Ok(())
 }

@@ -6,9 +6,10 @@ use otaro::CancelToken;
 use super::{
     arguments::RunArguments,
     run::{device, threads},
-    start::Start,
+    start::{Start, weights},
 };
 use crate::{
+    REVISION,
     model::TensorSet,
     report::GradientAnalysis,
     strategy::Width,
@@ -25,9 +26,10 @@ const WIDTHS: usize = Width::ALL.len();
 pub fn analyse(arguments: &RunArguments, cancel: &CancelToken) -> Result<GradientAnalysis> {
     let start = Start::prepare(arguments, &Alone)?;
     let batches = arguments.steps.max(1);
+    let weights = weights(arguments, &start.settings.architecture)?;
     let trainer = Trainer::start(
-        start.settings.clone(),
-        start.weights.clone(),
+        start.settings,
+        weights,
         &start.training,
         &Alone,
         device(arguments.device),
@@ -58,6 +60,6 @@ pub fn analyse(arguments: &RunArguments, cancel: &CancelToken) -> Result<Gradien
         batches,
         cosine,
         norm_error,
-        revision: concat!("otaro-trainer ", env!("CARGO_PKG_VERSION")).to_string(),
+        revision: REVISION.to_string(),
     })
 }

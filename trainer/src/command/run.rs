@@ -15,7 +15,7 @@ use super::{
     arguments::{DeviceName, RunArguments},
     evaluate::evaluate,
     finish,
-    start::Start,
+    start::{Start, weights},
 };
 use crate::{
     data::Dataset,
@@ -62,7 +62,7 @@ pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &Can
         state.progress.settings.must_equal(&start.settings)?;
         Trainer::resume(state, &start.training, reducer, device, threads)
     } else {
-        let weights = start.weights.clone();
+        let weights = weights(arguments, &start.settings.architecture)?;
         Trainer::start(start.settings.clone(), weights, &start.training, reducer, device, threads)?
     };
     trainer.join()?;

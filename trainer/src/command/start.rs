@@ -6,12 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use otaro::{Architecture, ChatTemplate, TextFiles, Tokenizer};
+use otaro::{Architecture, ChatTemplate, TextFiles, Tokenizer, pack::read_text_files};
 
 use super::arguments::{Packing, RunArguments};
 use crate::{
     data::{
-        self, Dataset, Document, Encoder, Example, SpecialToken, TokenizerSettings, encode_sources, hold_out,
+        self, Dataset, Document, Encoder, Example, TokenizerSettings, encode_sources, hold_out,
         train_tokenizer,
     },
     model::{initialize, load_folder, read_architecture},
@@ -35,8 +35,6 @@ const DEFAULT_LENGTH: usize = 512;
 pub struct Start {
     /// Every setting that a resumed run must share.
     pub settings: RunSettings,
-    /// The weights to start from.
-    pub weights: Vec<Vec<f32>>,
     /// The folder of the tokenizer.
     pub tokenizer: PathBuf,
     /// What is trained on.
@@ -51,7 +49,7 @@ impl Start {
     /// # Errors
     /// Whatever is wrong with one of the files, or two that do not belong together.
     pub fn prepare(arguments: &RunArguments, reducer: &dyn GradientReducer) -> Result<Self> {
-        let (architecture, weights, start) = model(arguments)?;
+        let (architecture, start) = model(arguments)?;
         let length = arguments.length.unwrap_or(architecture.context_length.min(DEFAULT_LENGTH));
         ensure!(
             length <= architecture.context_length,
@@ -63,11 +61,11 @@ impl Start {
         let (examples, kept) = examples(arguments, &encoder)?;
         let training = match arguments.packing {
             Packing::Stream => Dataset::stream(&examples, length, arguments.seed)?,
-            Packing::Whole => Dataset::packed(&examples, length, padding(&tokenizer)?, arguments.seed)?,
+            Packing::Whole => Dataset::packed(&examples, length, encoder.padding(), arguments.seed)?,
         };
         let evaluation =
             kept.map(|kept| Dataset::in_order(&kept, length, arguments.eval_windows)).transpose()?;
-        let mut strategy = arguments.strategy.settings(arguments.seed);
+        let mut strategy = arguments.strategy.settings(arguments.seed, arguments.steps);
         let untrained = strategy.method == Method::None;
         if untrained {
             strategy.method = Method::Full;
@@ -92,21 +90,30 @@ impl Start {
             strategy,
             optimizer: arguments.optimizer.settings(),
         };
-        Ok(Self { settings, weights, tokenizer, training, evaluation })
+        Ok(Self { settings, tokenizer, training, evaluation })
     }
 }
 
-fn model(arguments: &RunArguments) -> Result<(Architecture, Vec<Vec<f32>>, String)> {
+/// The weights that a new run starts from.
+///
+/// # Errors
+/// Whatever is wrong with the folder of the model.
+pub fn weights(arguments: &RunArguments, architecture: &Architecture) -> Result<Vec<Vec<f32>>> {
+    match &arguments.model {
+        Some(folder) => Ok(load_folder(folder)?.1),
+        None => Ok(initialize(architecture, arguments.seed)),
+    }
+}
+
+/// The shape of the model, and where it comes from in words.
+fn model(arguments: &RunArguments) -> Result<(Architecture, String)> {
     match (&arguments.model, &arguments.from_scratch) {
         (Some(folder), _) => {
-            let (architecture, weights) = load_folder(folder)?;
-            Ok((architecture, weights, folder.display().to_string()))
+            Ok((read_architecture(&folder.join("config.json"))?, folder.display().to_string()))
         }
         (None, Some(config)) => {
-            let architecture = read_architecture(config)?;
-            let weights = initialize(&architecture, arguments.seed);
             let start = format!("{}, random weights of seed {}", config.display(), arguments.seed);
-            Ok((architecture, weights, start))
+            Ok((read_architecture(config)?, start))
         }
         (None, None) => bail!("give --model FOLDER or --from-scratch CONFIG"),
     }
@@ -173,28 +180,10 @@ fn text(document: Document) -> String {
 }
 
 fn encoder(folder: &Path, architecture: &Architecture) -> Result<Encoder> {
-    let read = |name: &str| fs::read(folder.join(name)).ok();
-    let tokenizer = folder.join("tokenizer.json");
-    let bytes = fs::read(&tokenizer).with_context(|| format!("cannot read {}", tokenizer.display()))?;
-    let (config, generation, template) =
-        (read("tokenizer_config.json"), read("generation_config.json"), read("chat_template.jinja"));
-    let files = TextFiles {
-        tokenizer: &bytes,
-        tokenizer_config: config.as_deref(),
-        generation_config: generation.as_deref(),
-        config: None,
-        chat_template: template.as_deref(),
-    };
-    let tokenizer = Tokenizer::new(&files).with_context(|| tokenizer.display().to_string())?;
+    let blobs = read_text_files(folder)?;
+    let files = TextFiles::from_blobs(&blobs);
+    let tokenizer = Tokenizer::new(&files).with_context(|| folder.display().to_string())?;
     Encoder::new(tokenizer, ChatTemplate::new(&files)?, architecture.vocab_size)
-}
-
-/// The token that fills up windows: `<|pad|>` where there is one, otherwise the first.
-fn padding(folder: &Path) -> Result<u32> {
-    let path = folder.join("tokenizer.json");
-    let tokenizer =
-        tokenizers::Tokenizer::from_file(&path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
-    Ok(tokenizer.token_to_id(SpecialToken::Pad.text()).unwrap_or(0))
 }
 
 /// Copies the tokenizer's files from one folder to another.

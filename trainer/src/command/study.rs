@@ -17,7 +17,11 @@ use super::{
     gradients,
     run::{Outcome, run},
 };
-use crate::{report::RunSummary, train::Alone};
+use crate::{
+    atomic::replace,
+    report::{RunSummary, relative_path},
+    train::Alone,
+};
 
 /// A plan, as it stands in a JSON file. Flags are those of `otaro-train run`.
 #[derive(Clone, Debug, Deserialize)]
@@ -31,6 +35,9 @@ pub struct Plan {
     pub datasets: BTreeMap<String, String>,
     /// Name of a method to its flags.
     pub methods: BTreeMap<String, String>,
+    /// Methods of which the log of the steps is kept, for the first seed.
+    #[serde(default)]
+    pub logs: Vec<String>,
     /// What to run, in this order.
     pub parts: Vec<Part>,
 }
@@ -58,6 +65,7 @@ struct Entry {
     dataset: String,
     method: String,
     seed: u64,
+    keeps_log: bool,
     arguments: RunArguments,
 }
 
@@ -125,6 +133,7 @@ fn entry(plan: &Plan, part: &Part, [model, dataset, method]: [&String; 3], seed:
         dataset: dataset.clone(),
         method: method.clone(),
         seed,
+        keeps_log: plan.logs.contains(method) && part.seeds.first() == Some(&seed),
         arguments: *arguments,
     })
 }
@@ -132,14 +141,10 @@ fn entry(plan: &Plan, part: &Part, [model, dataset, method]: [&String; 3], seed:
 impl Entry {
     /// Where its result lies.
     fn path(&self, results: &Path) -> PathBuf {
-        let truncate = self.arguments.reconstruction == otaro::Reconstruction::Truncate;
-        let trained = truncate && !matches!(self.method.as_str(), "none" | "full");
-        let suffix = if trained { "-truncate" } else { "" };
-        results
-            .join(&self.model)
-            .join(&self.dataset)
-            .join(&self.method)
-            .join(format!("seed-{}{suffix}.json", self.seed))
+        let names = [&self.model, &self.dataset, &self.method].map(String::as_str);
+        let quantised = self.method == GRADIENTS || self.arguments.strategy.method.quantizes();
+        let reconstruction = quantised.then_some(self.arguments.reconstruction);
+        results.join(relative_path(names, self.seed, reconstruction))
     }
 
     fn run(&self, results: &Path, cancel: &CancelToken) -> Result<Outcome> {
@@ -163,8 +168,12 @@ impl Entry {
         for private in ["data", "start", "data_fingerprint"] {
             summary.settings.remove(private);
         }
-        let path = summary.write(results)?;
-        fs::copy(steps_path(&arguments.out), path.with_extension("steps.csv"))?;
+        // The summary comes last: it says that the run is done.
+        if self.keeps_log {
+            let log = results.join(summary.relative_path()).with_extension("steps.csv");
+            replace(&log, |temporary| Ok(fs::copy(steps_path(&arguments.out), temporary).map(drop)?))?;
+        }
+        summary.write(results)?;
         Ok(Outcome::Finished)
     }
 }

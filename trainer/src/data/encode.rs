@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use otaro::{ChatTemplate, Message, Role, Tokenizer};
 
-use super::Document;
+use super::{Document, SpecialToken};
 
 /// The day that chat templates write as today, in seconds since 1970: 26 July 2024, the one that
 /// Llama 3 templates write when nobody tells them. A fixed day keeps the tokens the same every day.
@@ -72,6 +72,11 @@ impl Encoder {
     pub fn score_all(mut self, score_all: bool) -> Self {
         self.score_all = score_all;
         self
+    }
+
+    /// The token that fills up windows: `<|pad|>` where there is one, otherwise the first.
+    pub fn padding(&self) -> u32 {
+        self.tokenizer.token_id(SpecialToken::Pad.text()).unwrap_or(0)
     }
 
     /// The examples of documents, in their order, on all cores.

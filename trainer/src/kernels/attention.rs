@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Kernel, exp,
-    matrix::{Into, View, multiply},
+    matrix::{Store, View, multiply},
     vector::{maximum, sum, sum_pairs, vectorized},
 };
 
@@ -63,7 +63,7 @@ impl Kernel<3> for Attention {
                 });
                 let shares = View::new(shares, end - start, end, end);
                 let output = &mut output[head + start * stride..];
-                multiply(output, stride, Into::Replace, shares, value.top(end));
+                multiply(output, stride, Store::Replace, shares, value.top(end));
             }
         }
         (output, normalizers)
@@ -167,7 +167,7 @@ impl Attention {
         let (end, _) = scratch.scores(self, start);
         let Scratch { query, key, of_query, of_key, scores, of_scores } = scratch;
         let gradient = gradient.rows(start, end);
-        multiply(of_scores, end, Into::Replace, gradient, value.top(end).transposed());
+        multiply(of_scores, end, Store::Replace, gradient, value.top(end).transposed());
         vectorized(|| {
             let rows = scores.chunks_exact_mut(end).zip(of_scores.chunks_exact_mut(end));
             for (index, ((shares, of_scores), &normalizer)) in rows.zip(&normalizers[start..end]).enumerate()
@@ -177,17 +177,17 @@ impl Attention {
         });
         let shares = View::new(scores, end - start, end, end);
         let of_scores = View::new(of_scores, end - start, end, end);
-        multiply(of_value, self.kv_heads * d, Into::Add, shares.transposed(), gradient);
+        multiply(of_value, self.kv_heads * d, Store::Add, shares.transposed(), gradient);
         // The queries are scaled already, their gradient is not yet.
         multiply(
             of_key,
             d,
-            Into::Add,
+            Store::Add,
             of_scores.transposed(),
             View::new(query, self.length, d, d).rows(start, end),
         );
         let of_query = &mut of_query[start * d..end * d];
-        multiply(of_query, d, Into::Replace, of_scores, View::new(key, self.length, d, d).top(end));
+        multiply(of_query, d, Store::Replace, of_scores, View::new(key, self.length, d, d).top(end));
         of_query.iter_mut().for_each(|x| *x *= scale);
     }
 }
@@ -224,7 +224,7 @@ impl Scratch {
         let end = length.min(start + BLOCK);
         let query = View::new(&self.query, length, d, d).rows(start, end);
         let key = View::new(&self.key, length, d, d).top(end);
-        multiply(&mut self.scores, end, Into::Replace, query, key.transposed());
+        multiply(&mut self.scores, end, Store::Replace, query, key.transposed());
         (end, &mut self.scores[..(end - start) * end])
     }
 }

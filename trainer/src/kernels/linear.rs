@@ -2,7 +2,7 @@
 
 use super::{
     Kernel,
-    matrix::{Into, View, multiply},
+    matrix::{Store, View, multiply},
 };
 
 /// `x weight^T` of `x`, `[rows, inputs]`, and a weight, `[outputs, inputs]`.
@@ -20,7 +20,7 @@ impl Kernel<2> for Linear {
     fn forward(&self, [x, weight]: [&[f32]; 2]) -> (Vec<f32>, ()) {
         let (x, weight, [rows, outputs]) = self.views(x, weight);
         let mut output = vec![0.0; rows * outputs];
-        multiply(&mut output, outputs, Into::Replace, x, weight.transposed());
+        multiply(&mut output, outputs, Store::Replace, x, weight.transposed());
         (output, ())
     }
 
@@ -28,8 +28,8 @@ impl Kernel<2> for Linear {
         let (mut of_x, mut of_weight) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
         let (x, weight, [rows, outputs]) = self.views(x, weight);
         let gradient = View::new(gradient, rows, outputs, outputs);
-        multiply(&mut of_x, self.inputs, Into::Replace, gradient, weight);
-        multiply(&mut of_weight, self.inputs, Into::Replace, gradient.transposed(), x);
+        multiply(&mut of_x, self.inputs, Store::Replace, gradient, weight);
+        multiply(&mut of_weight, self.inputs, Store::Replace, gradient.transposed(), x);
         [of_x, of_weight]
     }
 }

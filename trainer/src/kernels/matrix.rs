@@ -66,7 +66,7 @@ impl<'a> View<'a> {
 
 /// What a product does to the numbers that were there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Into {
+pub enum Store {
     /// It replaces them.
     Replace,
     /// It is added to them.
@@ -80,7 +80,7 @@ const PANEL: usize = 32;
 const BLOCK: usize = 1 << 18;
 
 /// `output = a b` or `output += a b`; a row of `output` begins `stride` numbers after the one before.
-pub fn multiply(output: &mut [f32], stride: usize, into: Into, a: View<'_>, b: View<'_>) {
+pub fn multiply(output: &mut [f32], stride: usize, store: Store, a: View<'_>, b: View<'_>) {
     let ([rows, inner], columns) = (a.shape, b.shape[1]);
     assert!(inner == b.shape[0], "the factors of a product do not fit");
     let panels: Vec<_> =
@@ -98,12 +98,12 @@ pub fn multiply(output: &mut [f32], stride: usize, into: Into, a: View<'_>, b: V
             let at = index * PANEL;
             let width = PANEL.min(columns - at);
             let panel = View::new(panel, inner, width, width);
-            multiply_panel(&mut output[start * stride + at..], stride, into, a, panel);
+            multiply_panel(&mut output[start * stride + at..], stride, store, a, panel);
         }
     }
 }
 
-fn multiply_panel(output: &mut [f32], stride: usize, into: Into, a: View<'_>, b: View<'_>) {
+fn multiply_panel(output: &mut [f32], stride: usize, store: Store, a: View<'_>, b: View<'_>) {
     let ([rows, inner], columns) = (a.shape, b.shape[1]);
     assert!(inner == b.shape[0], "the factors of a product do not fit");
     assert!(columns <= stride && (rows - 1) * stride + columns <= output.len(), "a product beyond its slice");
@@ -119,7 +119,7 @@ fn multiply_panel(output: &mut [f32], stride: usize, into: Into, a: View<'_>, b:
             output.as_mut_ptr(),
             1,
             stride as isize,
-            into == Into::Add,
+            store == Store::Add,
             a.values.as_ptr(),
             a_strides[1],
             a_strides[0],
@@ -155,7 +155,7 @@ mod tests {
             [(left, right), (left_turned, right), (left, right_turned), (left_turned, right_turned)]
         {
             let mut output = vec![1.0; rows * stride];
-            multiply(&mut output, stride, Into::Add, left, right);
+            multiply(&mut output, stride, Store::Add, left, right);
             for (index, &found) in output.iter().enumerate() {
                 let (row, column) = (index / stride, index % stride);
                 let term = |k: usize| f64::from(a[row * inner + k]) * f64::from(b[k * columns + column]);

@@ -90,9 +90,9 @@ fn check_settings(runs: &[RunSummary]) -> Result<()> {
     Ok(())
 }
 
-/// The settings that must not differ between the seeds of a method.
+/// The settings that must not differ between the seeds of a method; its draws have the same seed as the data.
 pub(super) fn comparable(run: &RunSummary) -> impl Iterator<Item = (&String, &String)> {
-    run.settings.iter().filter(|(key, _)| *key != "seed")
+    run.settings.iter().filter(|(key, _)| !matches!(key.as_str(), "seed" | "strategy.seed"))
 }
 
 fn folders(folder: &Path) -> Result<Vec<PathBuf>> {

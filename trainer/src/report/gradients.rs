@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use sefp::Reconstruction;
 use serde::{Deserialize, Serialize};
 
-use super::summary::{check_name, file_name, write};
+use super::summary::{check_name, relative_path, write};
 use crate::strategy::{Width, text};
 
 /// Gradients of the same weights on the same batches at every width, as means over the batches. Rows and
@@ -37,8 +37,7 @@ impl GradientAnalysis {
     /// Where it lies: `<model>/<dataset>/gradients/seed-<n>.json`, with `-truncate` before the `.json` for
     /// that reconstruction.
     pub fn relative_path(&self) -> PathBuf {
-        let folder = Path::new(&self.model).join(&self.dataset).join("gradients");
-        folder.join(file_name(self.seed, Some(self.reconstruction)))
+        relative_path([&self.model, &self.dataset, "gradients"], self.seed, Some(self.reconstruction))
     }
 
     /// Checks it and writes it below the folder of the results. Returns the path of the file.

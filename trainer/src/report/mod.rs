@@ -26,7 +26,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::atomic;
 pub use gradients::GradientAnalysis;
-pub use summary::{Evaluation, RunSummary};
+pub use summary::{Evaluation, RunSummary, relative_path};
 
 /// A document and its plots.
 #[derive(Clone, Debug, PartialEq)]

@@ -34,7 +34,7 @@ pub struct RunSummary {
     pub settings: BTreeMap<String, String>,
     /// Updates planned, accumulated ones included.
     pub steps: u64,
-    /// Tokens trained on, each pass counted.
+    /// Tokens scored in training; a second pass over the same text does not count.
     pub tokens: u64,
     /// Seconds of training.
     pub seconds: f64,
@@ -65,10 +65,7 @@ impl RunSummary {
     /// Where it lies: `<model>/<dataset>/<method>/seed-<n>.json`, with `-truncate` before the `.json` if it
     /// was trained with that reconstruction.
     pub fn relative_path(&self) -> PathBuf {
-        Path::new(&self.model)
-            .join(&self.dataset)
-            .join(&self.method)
-            .join(file_name(self.seed, self.trained_reconstruction))
+        relative_path([&self.model, &self.dataset, &self.method], self.seed, self.trained_reconstruction)
     }
 
     /// Checks it and writes it below the folder of the results. Returns the path of the file.
@@ -97,7 +94,7 @@ impl RunSummary {
         ensure!(self.seconds.is_finite() && self.seconds >= 0.0, "seconds is {}", self.seconds);
         let passes: u64 = self.path_counts.values().sum();
         ensure!(
-            passes == self.steps || passes == 2 * self.steps,
+            (self.steps..=2 * self.steps).contains(&passes),
             "path_counts has {passes} passes for {} steps; there are one or two a step",
             self.steps
         );
@@ -125,12 +122,13 @@ impl Evaluation {
     }
 }
 
-/// The name of a file with the results of a seed.
-pub(super) fn file_name(seed: u64, reconstruction: Option<Reconstruction>) -> String {
-    match reconstruction {
+/// Where the results of a model, a dataset and a method with some seed lie.
+pub fn relative_path(names: [&str; 3], seed: u64, reconstruction: Option<Reconstruction>) -> PathBuf {
+    let file = match reconstruction {
         Some(Reconstruction::Truncate) => format!("seed-{seed}-truncate.json"),
         _ => format!("seed-{seed}.json"),
-    }
+    };
+    names.iter().collect::<PathBuf>().join(file)
 }
 
 /// A name that is a folder on every file system and a part of a link.

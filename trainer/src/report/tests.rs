@@ -32,6 +32,7 @@ fn run(method: &str, seed: u64, base: f64, trained: Option<Reconstruction>) -> R
         trained_reconstruction: trained,
         settings: BTreeMap::from([
             ("seed".to_string(), seed.to_string()),
+            ("strategy.seed".to_string(), seed.to_string()),
             ("lambda".to_string(), if method == "bps" { "4" } else { "0" }.to_string()),
             ("batch".to_string(), "16".to_string()),
         ]),
@@ -154,7 +155,7 @@ fn contradictions_are_named() {
         assert!(error.contains(part), "{error}");
     };
     refused(&|it| it.method = "../bps".to_string(), "method is '../bps'");
-    refused(&|it| it.steps = 59, "60 passes for 59 steps");
+    refused(&|it| it.steps = 29, "60 passes for 29 steps");
     refused(&|it| it.evaluations[1].perplexity = f64::NAN, "the perplexity is NaN");
     refused(&|it| it.evaluations[0].reconstruction = Some(Reconstruction::Midpoint), "have a reconstruction");
     refused(&|it| it.evaluations.push(it.evaluations[1].clone()), "two evaluations at M3 midpoint");

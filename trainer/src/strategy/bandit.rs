@@ -27,9 +27,8 @@
 //!
 //! `gain_m` is one of [`BpsScore`].
 
-use std::{fmt, str::FromStr};
-
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
 use sefp::Precision;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +38,7 @@ use super::text;
 const RATE: f64 = 0.1;
 
 /// What the bandit exploits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum BpsScore {
     /// `-l_m`: prefers the width with the lowest loss, in nats. The most literal reading of the paper.
@@ -49,32 +48,6 @@ pub enum BpsScore {
     /// `(e_m - mean e) / scale`: prefers the width with the most to gain.
     #[default]
     Excess,
-}
-
-impl BpsScore {
-    /// Every score.
-    pub const ALL: [Self; 3] = [Self::LowLoss, Self::LowNormalised, Self::Excess];
-}
-
-impl fmt::Display for BpsScore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::LowLoss => "low-loss",
-            Self::LowNormalised => "low-normalised",
-            Self::Excess => "excess",
-        })
-    }
-}
-
-impl FromStr for BpsScore {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match Self::ALL.into_iter().find(|score| score.to_string() == name) {
-            Some(score) => Ok(score),
-            None => bail!("'{name}' is not a score: give low-loss, low-normalised or excess"),
-        }
-    }
 }
 
 /// The settings of the bandit.

@@ -3,13 +3,12 @@
 //! Gradients at low widths are noisy, so they wait in an accumulator of their own while the others update
 //! at once. This is the bookkeeping; the trainer holds the gradients.
 
-use std::{fmt, str::FromStr};
-
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// When the collected gradients of low widths update the weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum LaaMode {
     /// The paper's reading: one update with the mean of every `period` low-width gradients. Under AdamW,
@@ -19,31 +18,6 @@ pub enum LaaMode {
     /// The next batch of another width joins them and the mean of all updates the weights; without one,
     /// after `period` low-width gradients. No low-width gradient waits long, and hardly one is alone.
     Joined,
-}
-
-impl LaaMode {
-    /// Every mode.
-    pub const ALL: [Self; 2] = [Self::Average, Self::Joined];
-}
-
-impl fmt::Display for LaaMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Average => "average",
-            Self::Joined => "joined",
-        })
-    }
-}
-
-impl FromStr for LaaMode {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match Self::ALL.into_iter().find(|mode| mode.to_string() == name) {
-            Some(mode) => Ok(mode),
-            None => bail!("'{name}' is not a mode of accumulation: give average or joined"),
-        }
-    }
 }
 
 /// The settings of the accumulation.
@@ -148,9 +122,11 @@ mod tests {
 
     #[test]
     fn modes_read_back() {
-        for mode in LaaMode::ALL {
-            assert_eq!(mode.to_string().parse::<LaaMode>().unwrap(), mode);
+        for &mode in LaaMode::value_variants() {
+            let name = mode.to_possible_value().unwrap();
+            assert_eq!(serde_json::to_value(mode).unwrap(), name.get_name());
+            assert_eq!(LaaMode::from_str(name.get_name(), false).unwrap(), mode);
         }
-        assert!("sum".parse::<LaaMode>().unwrap_err().to_string().contains("'sum'"));
+        assert!(LaaMode::from_str("sum", false).is_err());
     }
 }

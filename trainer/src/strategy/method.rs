@@ -4,7 +4,6 @@ use std::{fmt, str::FromStr};
 
 use anyhow::{Result, bail};
 use sefp::Precision;
-use serde::{Deserialize, Serialize};
 
 use super::{Width, text};
 
@@ -21,15 +20,23 @@ pub enum Method {
     Uniform,
     /// The bandit of [`super::bandit`], every gradient applied at once.
     Bps,
-    /// The bandit, and low widths collected by [`super::laa`].
+    /// The bandit, and low widths collected by [`super::laa`]: the paper's method.
     Otaro,
+    /// Drawn as `Uniform`, high widths alone at first; then every step also distils a low width from a
+    /// high one. The one that came out best.
+    Distilled,
 }
 
 impl Method {
     /// Every method, in the order of the tables: references first.
     pub fn all() -> impl Iterator<Item = Self> {
         let fixed = Precision::ALL.into_iter().rev().map(Self::Fixed);
-        [Self::None, Self::Full].into_iter().chain(fixed).chain([Self::Uniform, Self::Bps, Self::Otaro])
+        [Self::None, Self::Full].into_iter().chain(fixed).chain([
+            Self::Uniform,
+            Self::Bps,
+            Self::Otaro,
+            Self::Distilled,
+        ])
     }
 
     /// The width that every batch of this method has, if it is always the same.
@@ -37,8 +44,13 @@ impl Method {
         match self {
             Self::Full => Some(Width::Full),
             Self::Fixed(precision) => Some(Width::At(precision)),
-            Self::None | Self::Uniform | Self::Bps | Self::Otaro => None,
+            Self::None | Self::Uniform | Self::Bps | Self::Otaro | Self::Distilled => None,
         }
+    }
+
+    /// Whether weights are quantised while it trains.
+    pub const fn quantizes(self) -> bool {
+        !matches!(self, Self::None | Self::Full)
     }
 
     /// Whether a bandit chooses.
@@ -61,6 +73,7 @@ impl fmt::Display for Method {
             Self::Uniform => f.write_str("uniform"),
             Self::Bps => f.write_str("bps"),
             Self::Otaro => f.write_str("otaro"),
+            Self::Distilled => f.write_str("distilled"),
         }
     }
 }
@@ -68,7 +81,7 @@ impl fmt::Display for Method {
 impl FromStr for Method {
     type Err = anyhow::Error;
 
-    /// Reads `none`, `full`, `fixed:4` (or `fixed:M4`), `uniform`, `bps` and `otaro`.
+    /// Reads `none`, `full`, `fixed:4` (or `fixed:M4`), `uniform`, `bps`, `otaro` and `distilled`.
     fn from_str(name: &str) -> Result<Self> {
         Ok(match name {
             "none" => Self::None,
@@ -76,27 +89,19 @@ impl FromStr for Method {
             "uniform" => Self::Uniform,
             "bps" => Self::Bps,
             "otaro" => Self::Otaro,
+            "distilled" => Self::Distilled,
             _ => match name.strip_prefix("fixed:") {
                 Some(precision) => Self::Fixed(precision.parse()?),
                 None => bail!(
-                    "'{name}' is not a method: give none, full, fixed:M (M from 3 to 8), uniform, bps or otaro"
+                    "'{name}' is not a method: give none, full, fixed:M (M from 3 to 8), uniform, bps, otaro or \
+                     distilled"
                 ),
             },
         })
     }
 }
 
-impl Serialize for Method {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Method {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
+text::serde_as_text!(Method);
 
 #[cfg(test)]
 mod tests {
@@ -106,7 +111,7 @@ mod tests {
 
     #[test]
     fn every_method_reads_back() {
-        assert_eq!(Method::all().count(), 11);
+        assert_eq!(Method::all().count(), 12);
         for method in Method::all() {
             assert_eq!(method.to_string().parse::<Method>().unwrap(), method);
             assert!(!method.label().contains(':'));

@@ -74,15 +74,15 @@ impl Strategy {
         }
         // From high to low: that is the order in which the bandit tries every width once.
         let widths: Vec<_> = Precision::ALL.into_iter().rev().collect();
+        let (low, high): (Vec<_>, Vec<_>) = widths.iter().partition(|&&width| self.settings.is_low(width));
+        let mut draw = |widths: &[Precision]| self.draw(widths, &mut random);
+        if self.steps <= self.settings.low_from {
+            return Plan { primary: Width::At(draw(&high)), distilled: None };
+        }
         if !self.settings.distill {
-            return Plan { primary: Width::At(self.draw(&widths, &mut random)), distilled: None };
+            return Plan { primary: Width::At(draw(&widths)), distilled: None };
         }
-        let (low, high): (Vec<_>, Vec<_>) =
-            widths.into_iter().partition(|&width| self.settings.is_low(width));
-        Plan {
-            primary: Width::At(self.draw(&high, &mut random)),
-            distilled: Some(self.draw(&low, &mut random)),
-        }
+        Plan { primary: Width::At(draw(&high)), distilled: Some(draw(&low)) }
     }
 
     /// Learns from the mean cross-entropy of a pass, in nats per token: once a step, with distillation once

@@ -19,6 +19,10 @@ pub struct StrategySettings {
     /// The highest width that counts as low, for accumulation and distillation; below E5M8. Default: E5M4.
     #[serde(with = "text")]
     pub low_up_to: Precision,
+    /// Steps at the beginning in which low widths are not visited, and nothing is distilled: the weights
+    /// come near their place on clean gradients first. Default: 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub low_from: u64,
     /// Two passes a step: a high width trained on the text, and a low one that learns from the high one's
     /// logits too. Needs a method that draws widths. Default: no.
     pub distill: bool,
@@ -36,11 +40,17 @@ impl Default for StrategySettings {
             bps: BpsSettings::default(),
             laa: LaaSettings::default(),
             low_up_to: Precision::E5M4,
+            low_from: 0,
             distill: false,
             distill_weight: 0.5,
             seed: 0,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_zero(steps: &u64) -> bool {
+    *steps == 0
 }
 
 impl StrategySettings {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
+use clap::ValueEnum;
 
 /// A loss that falls with the steps, with the price of the width and the noise of the batch.
 fn loss(step: u64, width: Precision, price_of_m3: f64) -> f64 {
@@ -93,7 +94,7 @@ fn low_normalised_avoids_the_costly_width_but_visits_it() {
 fn a_falling_loss_alone_prefers_no_width() {
     for score in [BpsScore::LowNormalised, BpsScore::Excess] {
         let counts = run(&mut bps(score, 4.0, 0.99), 600, 0.0);
-        assert!(counts.iter().all(|&count| (60..150).contains(&count)), "{score}: {counts:?}");
+        assert!(counts.iter().all(|&count| (60..150).contains(&count)), "{score:?}: {counts:?}");
     }
 }
 
@@ -172,8 +173,29 @@ fn settings_read_back_and_scores_have_names() {
     let settings = StrategySettings::of(Method::Fixed(Precision::E5M6));
     let text = serde_json::to_string(&settings).unwrap();
     assert_eq!(serde_json::from_str::<StrategySettings>(&text).unwrap(), settings);
-    for score in BpsScore::ALL {
-        assert_eq!(score.to_string().parse::<BpsScore>().unwrap(), score);
+    for &score in BpsScore::value_variants() {
+        let name = score.to_possible_value().unwrap();
+        assert_eq!(serde_json::to_value(score).unwrap(), name.get_name());
+        assert_eq!(BpsScore::from_str(name.get_name(), false).unwrap(), score);
     }
-    assert!("best".parse::<BpsScore>().unwrap_err().to_string().contains("'best'"));
+    assert!(BpsScore::from_str("best", false).is_err());
+}
+
+#[test]
+fn low_widths_wait_for_their_time() {
+    for (method, distill) in [(Method::Uniform, false), (Method::Uniform, true), (Method::Bps, false)] {
+        let settings = StrategySettings { low_from: 30, distill, ..StrategySettings::of(method) };
+        let mut strategy = Strategy::new(settings.clone()).unwrap();
+        let mut lows = Vec::new();
+        for step in 1..=200 {
+            let plan = strategy.plan();
+            let Width::At(primary) = plan.primary else { panic!("{method} quantises") };
+            if settings.is_low(primary) || plan.distilled.is_some() {
+                lows.push(step);
+            }
+            strategy.observe(plan.primary, loss(step, primary, 1.0)).unwrap();
+        }
+        assert!(lows[0] > 30, "{method}: {lows:?}");
+        assert_eq!(lows.len() == 170, distill, "{method}: {lows:?}");
+    }
 }

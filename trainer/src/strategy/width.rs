@@ -4,7 +4,6 @@ use std::{fmt, str::FromStr};
 
 use anyhow::{Context, Result};
 use sefp::Precision;
-use serde::{Deserialize, Serialize};
 
 use super::text;
 
@@ -61,17 +60,7 @@ impl FromStr for Width {
     }
 }
 
-impl Serialize for Width {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        text::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Width {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
+text::serde_as_text!(Width);
 
 #[cfg(test)]
 mod tests {

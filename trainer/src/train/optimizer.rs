@@ -1,21 +1,19 @@
 //! How weights move: AdamW, or Muon for the matrices of the layers, and the schedule of the learning rate.
 
-use std::{fmt, str::FromStr};
-
-use anyhow::{Result, bail};
 use burn::{
     optim::{
         AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, AdjustLrFn, Muon, MuonConfig, Optimizer as _,
     },
     tensor::Tensor,
 };
+use clap::ValueEnum;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Parameter, TensorSet};
 
 /// A rule of updating.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// AdamW for every tensor.
@@ -25,27 +23,6 @@ pub enum Rule {
     /// of a matrix is scaled to the size of AdamW's (Liu et al. 2025), so the learning rate is the same.
     /// Needs fewer tokens where a model is trained from scratch.
     Muon,
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Adamw => "adamw",
-            Self::Muon => "muon",
-        })
-    }
-}
-
-impl FromStr for Rule {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "adamw" => Ok(Self::Adamw),
-            "muon" => Ok(Self::Muon),
-            _ => bail!("'{name}' is not an optimiser: give adamw or muon"),
-        }
-    }
 }
 
 /// Momentum of Muon.

@@ -14,7 +14,7 @@ const SHAPES: [(usize, usize); 6] = [(16, 64), (1, 1), (17, 65), (130, 200), (64
 const TOKENS: [usize; 13] = [1, 2, 3, 4, 5, 8, 9, 10, 11, 13, 17, 64, 65];
 
 fn pool(threads: usize) -> Pool {
-    Pool::new(NonZeroUsize::new(threads)).expect("threads")
+    Pool::new(NonZeroUsize::new(threads).expect("threads")).expect("threads")
 }
 
 /// Weights of every size that SEFP has, groups of zeros among them.

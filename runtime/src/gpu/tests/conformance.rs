@@ -17,7 +17,7 @@ const CACHED_TOLERANCE: f32 = 1e-3;
 
 fn devices(model: &TestModel, reconstruction: Reconstruction) -> [Box<dyn Device>; 2] {
     let cpu = CpuBackend::new(Arc::clone(&model.checkpoint), reconstruction, &CpuOptions::PLAIN)
-        .expect("the plain kernels");
+        .expect("every machine has a CPU");
     [model.backend(reconstruction).device().expect("a GPU device"), cpu.device().expect("a CPU device")]
 }
 
@@ -109,7 +109,7 @@ fn greedy_text_is_the_same_and_sessions_do_not_disturb_each_other() {
     let model = TestModel::random(&architecture);
     let backend = model.backend(Reconstruction::Midpoint);
     let cpu = CpuBackend::new(Arc::clone(&model.checkpoint), Reconstruction::Midpoint, &CpuOptions::PLAIN)
-        .expect("the plain kernels");
+        .expect("every machine has a CPU");
     let mut devices = [
         backend.device().expect("a device"),
         backend.device().expect("a device"),
