@@ -120,7 +120,6 @@ impl<'a> TileView<'a> {
     ///
     /// # Panics
     /// If `tile` or `precision` is outside of what the view holds.
-    #[inline(always)] // a caller that is compiled for wider vectors shall decode with them
     pub fn decode_tile(
         &self,
         tile: usize,

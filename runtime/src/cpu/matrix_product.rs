@@ -20,6 +20,7 @@ pub struct MatrixProduct {
     input: Activations,
     quantised: Quantised,
     tokens: usize,
+    output: Activations,
 }
 
 impl MatrixProduct {
@@ -41,26 +42,24 @@ impl MatrixProduct {
             to.copy_from_slice(from);
         }
         let quantised = Quantised::new(&pool, &activations, 0..tokens);
-        Ok(Self { pool, kernel, input: activations, quantised, tokens })
+        Ok(Self { pool, kernel, input: activations, quantised, tokens, output: Activations::new(1) })
     }
 
-    /// `matrix * input` for every token, row-major `[tokens, rows]`.
+    /// Computes `matrix * input` for every token; see [`output`](Self::output).
     ///
     /// # Panics
     /// If the matrix has another number of columns than the input, or lacks planes of the precision.
-    pub fn compute(
-        &self,
-        tiles: TileView<'_>,
-        precision: Precision,
-        reconstruction: Reconstruction,
-    ) -> Vec<f32> {
+    pub fn compute(&mut self, tiles: TileView<'_>, precision: Precision, reconstruction: Reconstruction) {
         assert_eq!(tiles.grid().cols, self.input.width, "columns of the matrix");
         let tokens = self.tokens;
-        let mut output = Activations::new(tiles.grid().rows);
+        let output = &mut self.output;
+        if output.width != tiles.grid().rows {
+            *output = Activations::new(tiles.grid().rows);
+        }
         output.grow(tokens);
         if self.kernel == CpuKernel::Plain {
             let matrix = Matrix::Packed { tiles, precision, reconstruction };
-            matmul(&self.pool, &matrix, &self.input, 0..tokens, &mut output);
+            matmul(&self.pool, &matrix, &self.input, 0..tokens, output);
         } else {
             let input = match self.kernel.quantises() {
                 true => Input::Int8(&self.quantised),
@@ -69,7 +68,11 @@ impl MatrixProduct {
             let call = Call { tiles, precision, reconstruction, output: output.columns_mut(tokens) };
             multiply(&self.pool, self.kernel, input, &[call]);
         }
-        (0..tokens).flat_map(|row| output.row(row).iter().copied()).collect()
+    }
+
+    /// What was computed for a token: the rows of the matrix that came last.
+    pub fn output(&self, token: usize) -> &[f32] {
+        self.output.row(token)
     }
 
     /// Calls `task` with every number below `tasks` on the threads of the products, so that a

@@ -7,13 +7,19 @@
 //!
 //! No result depends on the number of threads, nor on the tokens beside it.
 
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, reason = "no fast kernels for this processor yet")
+)]
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no kernels for this processor yet"))]
 mod driver;
 mod exact;
+#[cfg(target_arch = "x86_64")]
+mod exact_x86;
 mod int8;
 mod quantised;
 mod tasks;
