@@ -50,8 +50,8 @@ impl CpuBackend {
     /// A backend over the planes of a checkpoint.
     ///
     /// # Errors
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for kernels that the processor does not have,
-    /// [`Device`](ErrorKind::Device) when the system has no threads to give.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for kernels that the processor does not have,
+    /// [`Device`](crate::ErrorKind::Device) when the system has no threads to give.
     pub fn new(
         checkpoint: Arc<Checkpoint>,
         reconstruction: Reconstruction,
@@ -64,7 +64,7 @@ impl CpuBackend {
     /// the precision of a pass.
     ///
     /// # Errors
-    /// [`Device`](ErrorKind::Device) when the system has no threads to give.
+    /// [`Device`](crate::ErrorKind::Device) when the system has no threads to give.
     pub fn full_precision(weights: FullWeights) -> Result<Self> {
         let options = CpuOptions { kv_format: KvFormat::F32, ..CpuOptions::PLAIN };
         Self::with(Weights::Full(Box::new(weights)), &options)
