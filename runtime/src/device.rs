@@ -191,6 +191,12 @@ pub trait Device: Send {
     /// Writes `Key` and `Value` to the KV cache of a layer, at the positions of the tokens.
     fn store_kv(&mut self, layer: usize) -> Result<()>;
 
+    /// [`rope`](Self::rope), then [`store_kv`](Self::store_kv).
+    fn rope_store_kv(&mut self, layer: usize) -> Result<()> {
+        self.rope()?;
+        self.store_kv(layer)
+    }
+
     /// `Attended = softmax(Query * K^T / sqrt(head_dim)) * V` over the KV cache of a layer, causal,
     /// with grouped queries.
     fn attention(&mut self, layer: usize) -> Result<()>;

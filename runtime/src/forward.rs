@@ -74,8 +74,7 @@ fn attention_block(device: &mut dyn Device, layer: usize, tokens: usize) -> Resu
         (weight(Projection::Value), Slot::Value),
     ];
     device.matmuls(&products, Slot::Normed, 0..tokens)?;
-    device.rope()?;
-    device.store_kv(layer)?;
+    device.rope_store_kv(layer)?;
     device.attention(layer)?;
     device.matmul(weight(Projection::Output), Slot::Attended, 0..tokens, Slot::Projected)?;
     device.add()

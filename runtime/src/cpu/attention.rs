@@ -47,7 +47,7 @@ fn attend(
     let mut row = vec![0.0; query.len()];
     let mut weights: Vec<f32> = (0..positions)
         .map(|position| {
-            keys.load(position, kv_head, &mut row);
+            keys.head(kv_head).load(position, &mut row);
             let dot: f32 = query.iter().zip(&row).map(|(q, k)| q * k).sum();
             dot * scale
         })
@@ -55,7 +55,7 @@ fn attend(
     softmax(&mut weights);
     out.fill(0.0);
     for (position, weight) in weights.iter().enumerate() {
-        values.load(position, kv_head, &mut row);
+        values.head(kv_head).load(position, &mut row);
         for (out, value) in out.iter_mut().zip(&row) {
             *out += weight * value;
         }

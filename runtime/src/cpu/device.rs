@@ -22,6 +22,7 @@ use super::{
     products::Products,
     rms_norm::rms_norm,
     rope::rope,
+    rope_store_kv::rope_store_kv,
     slots::Slots,
     swiglu::{fast_swiglu, swiglu},
     top_k::top_k,
@@ -171,6 +172,11 @@ impl CpuDevice {
     fn rows(&self) -> usize {
         self.pass.tokens.len()
     }
+
+    fn heads(&self) -> Heads {
+        let architecture = self.weights.architecture();
+        Heads { query: architecture.heads, kv: architecture.kv_heads, dim: architecture.head_dim }
+    }
 }
 
 impl Device for CpuDevice {
@@ -260,10 +266,23 @@ impl Device for CpuDevice {
         Ok(())
     }
 
+    fn rope_store_kv(&mut self, layer: usize) -> Result<()> {
+        if self.plain {
+            self.rope()?;
+            return self.store_kv(layer);
+        }
+        let heads = self.heads();
+        let (keys, values) = &mut self.kv[layer];
+        let (mut query, mut key) = (self.slots.take(Slot::Query), self.slots.take(Slot::Key));
+        let slots = (&mut query, &mut key, self.slots.get(Slot::Value));
+        rope_store_kv(&self.pool, heads, &self.pass.rope_table, slots, (keys, values), self.pass.position);
+        self.slots.put(Slot::Query, query);
+        self.slots.put(Slot::Key, key);
+        Ok(())
+    }
+
     fn attention(&mut self, layer: usize) -> Result<()> {
-        let architecture = self.weights.architecture();
-        let heads =
-            Heads { query: architecture.heads, kv: architecture.kv_heads, dim: architecture.head_dim };
+        let heads = self.heads();
         let (position, rows) = (self.pass.position, self.rows());
         let (keys, values) = &self.kv[layer];
         let mut output = self.slots.take(Slot::Attended);

@@ -21,6 +21,7 @@ mod pool;
 mod products;
 mod rms_norm;
 mod rope;
+mod rope_store_kv;
 mod simd;
 mod slots;
 mod swiglu;

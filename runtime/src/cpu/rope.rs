@@ -6,13 +6,16 @@ use super::slots::Activations;
 ///
 /// `table` holds `[cos, sin]` per row and pair, `[rows, head_dim / 2]`.
 pub(crate) fn rope(table: &[[f32; 2]], head_dim: usize, rows: usize, heads: &mut Activations) {
-    let half = head_dim / 2;
-    for (row, table) in heads.rows_mut(rows).zip(table.chunks(half)) {
-        for head in row.chunks_mut(head_dim) {
-            let (low, high) = head.split_at_mut(half);
-            for ((low, high), [cos, sin]) in low.iter_mut().zip(high).zip(table) {
-                (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
-            }
-        }
+    for (row, table) in heads.rows_mut(rows).zip(table.chunks(head_dim / 2)) {
+        row.chunks_mut(head_dim).for_each(|head| rotate(head, table));
+    }
+}
+
+/// Rotates one head by the `[cos, sin]` of its pairs.
+#[inline]
+pub(crate) fn rotate(head: &mut [f32], table: &[[f32; 2]]) {
+    let (low, high) = head.split_at_mut(head.len() / 2);
+    for ((low, high), [cos, sin]) in low.iter_mut().zip(high).zip(table) {
+        (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
     }
 }

@@ -26,7 +26,7 @@ fn reduce_span_with<S: Simd>(work: &Work<'_>, part: &Part, span: usize, scratch:
     for first in (span * SPAN_POSITIONS..end).step_by(BLOCK_POSITIONS) {
         let positions = (end - first).min(BLOCK_POSITIONS);
         let block = first / BLOCK_POSITIONS;
-        work.keys.load_block::<S>(block, part.kv_head, positions, scratch.keys);
+        work.keys.head(part.kv_head).load_block::<S>(block, positions, scratch.keys);
         scratch.scores.fill(0.0);
         let queries = Rows { values: scratch.queries, stride: padded, length: dim };
         let scores = Sums { values: scratch.scores, stride: BLOCK_POSITIONS, width: BLOCK_POSITIONS };
@@ -39,7 +39,7 @@ fn reduce_span_with<S: Simd>(work: &Work<'_>, part: &Part, span: usize, scratch:
             weigh::<S>(scores, visible, record);
         }
 
-        work.values.load_block::<S>(block, part.kv_head, positions, scratch.values);
+        work.values.head(part.kv_head).load_block::<S>(block, positions, scratch.values);
         let weights = Rows { values: scratch.scores, stride: BLOCK_POSITIONS, length: positions };
         let sums = Sums { values: scratch.records, stride: length, width: padded };
         add_product::<S>(rows, weights, scratch.values, sums);
