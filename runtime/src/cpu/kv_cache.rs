@@ -4,9 +4,13 @@
 //! one value of all positions, then the next (a query is multiplied with many positions at once), of
 //! the values one position after the other. `store` is the twin of `store_kv.wgsl`.
 
-use half::{f16, slice::HalfFloatSliceExt};
+use half::f16;
 
-use super::{kv_format::KvFormat, simd::Simd, slots::Activations};
+use super::{
+    kv_format::KvFormat,
+    simd::{Native, Simd},
+    slots::Activations,
+};
 
 /// Positions of a block.
 pub(crate) const BLOCK_POSITIONS: usize = 64;
@@ -82,7 +86,7 @@ impl KvRows {
             let values = source.row(row);
             // In one go, as half precision has instructions of its own.
             if self.format == KvFormat::F16 {
-                halves.convert_from_f32_slice(values);
+                Native::narrow(values, &mut halves);
             }
             for (head, (values, halves)) in values.chunks(self.dim).zip(halves.chunks(self.dim)).enumerate() {
                 self.store_head(position, head, values, halves);
