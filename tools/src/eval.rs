@@ -43,7 +43,7 @@ pub struct Arguments {
     /// auto, cpu or gpu
     #[arg(long, default_value_t)]
     device: DeviceChoice,
-    /// Kernels of the CPU (plain, exact, int8, avx2, avx512-vnni); the fastest by default
+    /// Kernels of the CPU (plain, exact, int8, avx2, avx512-vnni, neon-dotprod, neon-i8mm); the fastest by default
     #[arg(long, value_name = "NAME")]
     kernel: Option<CpuKernel>,
     /// Hugging Face folder of the unquantised model, evaluated in f32 on the CPU as the first row

@@ -1,5 +1,6 @@
 //! Every chore of this repository that takes more than one command: `cargo xtask --help`.
 
+mod aarch64;
 mod deny;
 mod example;
 mod fuzz;

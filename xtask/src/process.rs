@@ -43,6 +43,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Makes tests fail that do not find the folder `../shared`, where it is: real weights and reference
+/// numbers.
+pub(crate) fn require_shared(command: &mut Command) {
+    if root().join("../shared").is_dir() {
+        command.env("OTARO_REQUIRE_SHARED", "1");
+    }
+}
+
 /// A command as one would type it.
 pub(crate) fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());

@@ -67,18 +67,21 @@ pub(crate) fn prepare() -> Result<String> {
     Ok(format!("installed {}", packages.join(", ")))
 }
 
-fn install(packages: &[&str]) -> Result<()> {
-    run(&mut apt_get(&["update"])?)?;
-    run(apt_get(&["install", "--yes", "--no-install-recommends"])?.args(packages))
+/// Installs Debian packages.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    // Whoever installs packages at the same time is waited for.
+    let wait = ["--option", "DPkg::Lock::Timeout=600"];
+    run(as_root("apt-get", &["update"])?.args(wait))?;
+    run(as_root("apt-get", &["install", "--yes", "--no-install-recommends"])?.args(wait).args(packages))
 }
 
-/// apt-get, through sudo where this user is not root.
-fn apt_get(arguments: &[&str]) -> Result<Command> {
+/// A program that manages packages, through sudo where this user is not root.
+pub(crate) fn as_root(program: &str, arguments: &[&str]) -> Result<Command> {
     let mut command = if is_root() {
-        Command::new("apt-get")
+        Command::new(program)
     } else if on_path("sudo") {
         let mut sudo = Command::new("sudo");
-        sudo.arg("apt-get");
+        sudo.arg(program);
         sudo
     } else {
         bail!("only root may install packages and there is no sudo: run `cargo xtask setup` as root");

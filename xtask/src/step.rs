@@ -4,8 +4,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    deny, example, fuzz,
-    process::{RUNTIME, cargo, on_path, root, run},
+    aarch64, deny, example, fuzz,
+    process::{RUNTIME, cargo, on_path, require_shared, run},
     setup,
 };
 
@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Doc,
     /// every fuzz target for a while
     Fuzz,
+    /// the codec and the CPU device on emulated 64-bit ARM processors
+    Aarch64,
     /// the commands of the README, in both profiles
     Example,
     /// every test of the workspace, documentation tests included
@@ -52,6 +54,7 @@ impl Step {
             Self::Deny => deny::check(),
             Self::Doc => doc().map(|()| without_mpi()),
             Self::Fuzz => fuzz::fuzz(&fuzz::Options::default()),
+            Self::Aarch64 => aarch64::check(),
             Self::Example => example::check(),
             Self::Test => test().map(|()| without_mpi()),
         }
@@ -97,9 +100,6 @@ fn tests(packages: &[&str], feature: Option<&str>) -> Result<()> {
     if let Some(feature) = feature {
         command.args(["--features", feature]);
     }
-    if root().join("../shared").is_dir() {
-        // Real weights and reference numbers are here: a test that does not find its own must fail.
-        command.env("OTARO_REQUIRE_SHARED", "1");
-    }
+    require_shared(&mut command);
     run(&mut command)
 }

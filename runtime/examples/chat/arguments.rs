@@ -29,7 +29,7 @@ pub struct Arguments {
     /// Threads of the CPU; as many as there are cores by default
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Kernels of the CPU (plain, exact, int8, avx2, avx512-vnni); the fastest by default
+    /// Kernels of the CPU (plain, exact, int8, avx2, avx512-vnni, neon-dotprod, neon-i8mm); the fastest by default
     #[arg(long, value_name = "NAME")]
     kernel: Option<CpuKernel>,
     /// Answer this once, print only the answer, and end

@@ -4,9 +4,13 @@
 //! value of all positions, then the next (a query is multiplied with many positions at once), of the
 //! values one position after the other. `KvRows::store` is the twin of `store_kv.wgsl`.
 
-use half::{f16, slice::HalfFloatSliceExt};
+use half::f16;
 
-use super::{kv_format::KvFormat, simd::Simd, slots::Activations};
+use super::{
+    kv_format::KvFormat,
+    simd::{Native, Simd},
+    slots::Activations,
+};
 
 /// Positions of a block.
 pub(crate) const BLOCK_POSITIONS: usize = 64;
@@ -116,7 +120,7 @@ impl KvHead {
                 let mut halves = [f16::ZERO; 64];
                 for source in source.chunks(halves.len()) {
                     let halves = &mut halves[..source.len()];
-                    halves.convert_from_f32_slice(source);
+                    Native::narrow(source, halves);
                     halves.iter().zip(&mut places).for_each(|(&value, place)| *place = value);
                 }
             }

@@ -55,11 +55,23 @@ pub enum CpuKernel {
     Avx2,
     /// Activations in 8 bits on x86-64 with AVX-512 and its instructions for neural networks.
     Avx512Vnni,
+    /// Activations in 8 bits on 64-bit ARM with dot products of bytes.
+    NeonDotprod,
+    /// Activations in 8 bits on 64-bit ARM with products of matrices of bytes.
+    NeonI8mm,
 }
 
 impl CpuKernel {
     /// Every kernel, those of other processors included, slowest first.
-    pub const ALL: [Self; 5] = [Self::Plain, Self::Exact, Self::Int8, Self::Avx2, Self::Avx512Vnni];
+    pub const ALL: [Self; 7] = [
+        Self::Plain,
+        Self::Exact,
+        Self::Int8,
+        Self::Avx2,
+        Self::Avx512Vnni,
+        Self::NeonDotprod,
+        Self::NeonI8mm,
+    ];
 
     /// The name on command lines.
     pub const fn name(self) -> &'static str {
@@ -69,6 +81,8 @@ impl CpuKernel {
             Self::Int8 => "int8",
             Self::Avx2 => "avx2",
             Self::Avx512Vnni => "avx512-vnni",
+            Self::NeonDotprod => "neon-dotprod",
+            Self::NeonI8mm => "neon-i8mm",
         }
     }
 
@@ -78,47 +92,66 @@ impl CpuKernel {
             Self::Plain | Self::Exact | Self::Int8 => true,
             Self::Avx2 => instructions::avx2(),
             Self::Avx512Vnni => instructions::avx512_vnni(),
+            Self::NeonDotprod => instructions::neon_dotprod(),
+            Self::NeonI8mm => instructions::neon_i8mm(),
         }
     }
 
     /// The fastest kernel of this processor.
     pub fn fastest() -> Self {
-        [Self::Avx512Vnni, Self::Avx2].into_iter().find(|kernel| kernel.is_available()).unwrap_or(Self::Exact)
+        let fast = [Self::NeonI8mm, Self::NeonDotprod, Self::Avx512Vnni, Self::Avx2];
+        fast.into_iter().find(|kernel| kernel.is_available()).unwrap_or(Self::Exact)
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 pub(super) mod instructions {
     //! What this processor can do.
 
+    /// Whether this is an x86-64 processor with all of some instructions.
+    macro_rules! x86_64 {
+        ($($feature:tt),+) => {{
+            #[cfg(target_arch = "x86_64")]
+            let found = $(is_x86_feature_detected!($feature))&&+;
+            #[cfg(not(target_arch = "x86_64"))]
+            let found = false;
+            found
+        }};
+    }
+
+    /// Whether this is a 64-bit ARM processor with all of some instructions.
+    macro_rules! aarch64 {
+        ($($feature:tt),+) => {{
+            #[cfg(target_arch = "aarch64")]
+            let found = $(std::arch::is_aarch64_feature_detected!($feature))&&+;
+            #[cfg(not(target_arch = "aarch64"))]
+            let found = false;
+            found
+        }};
+    }
+
     /// AVX2, with fused multiply-add.
     pub(crate) fn avx2() -> bool {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+        x86_64!("avx2", "fma")
     }
 
     /// AVX-512 as far as the exact kernels need it.
     pub(crate) fn avx512() -> bool {
-        is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
+        x86_64!("avx512f", "avx512bw", "avx512vl")
     }
 
     /// AVX-512 with its instructions for neural networks.
     pub(crate) fn avx512_vnni() -> bool {
-        avx512() && avx2() && is_x86_feature_detected!("avx512vnni")
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) mod instructions {
-    //! What this processor can do.
-
-    pub(crate) fn avx2() -> bool {
-        false
+        avx512() && avx2() && x86_64!("avx512vnni")
     }
 
-    pub(crate) fn avx512_vnni() -> bool {
-        false
+    /// Dot products of bytes.
+    pub(crate) fn neon_dotprod() -> bool {
+        aarch64!("dotprod")
+    }
+
+    /// Products of matrices of bytes; the ninth bits of E5M8 need dot products as well.
+    pub(crate) fn neon_i8mm() -> bool {
+        neon_dotprod() && aarch64!("i8mm")
     }
 }
 

@@ -65,7 +65,7 @@ impl TileRow {
 /// The codes of some rows of tiles in one column of tiles: bytes for the multiplication.
 #[repr(C, align(64))]
 pub(super) struct Panel {
-    /// `[step][row of tiles][lane]`, four columns to a word.
+    /// `[step][row of tiles][lane]`, four columns to a word, or as an instruction set has it.
     pub(super) high: [[[u32; LANE_ROWS]; PANEL]; STEPS],
     /// What does not fit into the bytes of `high`, where an instruction set needs it.
     pub(super) low: [[[u32; LANE_ROWS]; PANEL]; STEPS],
@@ -97,6 +97,11 @@ pub(super) struct PanelInput<'a> {
 
 /// What an instruction set brings. `M` is the mantissa bits, `TRUNCATE` the reconstruction.
 pub(super) trait InstructionSet {
+    /// What the codes that [`multiply`](Self::multiply) multiplies lack of the left-aligned ones.
+    fn offset(_: Precision) -> f32 {
+        0.0
+    }
+
     /// One row of tiles times a few tokens, given by their number.
     ///
     /// # Safety
@@ -203,7 +208,8 @@ unsafe fn many_tokens<I: InstructionSet, const M: u32, const TRUNCATE: bool>(
 ) {
     let input = product.input;
     let tokens = input.tokens;
-    let centre = Numbers::new(product.precision, product.reconstruction).centre;
+    let numbers = Numbers::new(product.precision, product.reconstruction);
+    let centre = numbers.centre - I::offset(product.precision);
     let mut panel = Panel::new();
     let mut corrections = vec![0.0; tokens];
     let mut sums: Vec<PanelSums> = vec![[[0.0; LANE_ROWS]; PANEL]; tokens];

@@ -8,8 +8,8 @@
 //! No result depends on the number of threads, nor on the tokens beside it.
 
 #![cfg_attr(
-    not(target_arch = "x86_64"),
-    expect(dead_code, reason = "no fast kernels for this processor yet")
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, reason = "there are no fast kernels for this processor")
 )]
 
 #[cfg(target_arch = "x86_64")]
@@ -21,6 +21,8 @@ mod exact;
 #[cfg(target_arch = "x86_64")]
 mod exact_x86;
 mod int8;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod quantised;
 mod tasks;
 #[cfg(test)]
@@ -107,6 +109,14 @@ impl<'a> Call<'a> {
                 #[cfg(target_arch = "x86_64")]
                 CpuKernel::Avx512Vnni => {
                     driver::multiply::<avx512::Avx512Vnni>(&product, tile_rows, &self.output);
+                }
+                #[cfg(target_arch = "aarch64")]
+                CpuKernel::NeonDotprod => {
+                    driver::multiply::<neon::NeonDotprod>(&product, tile_rows, &self.output);
+                }
+                #[cfg(target_arch = "aarch64")]
+                CpuKernel::NeonI8mm => {
+                    driver::multiply::<neon::NeonI8mm>(&product, tile_rows, &self.output);
                 }
                 _ => self.run_int8(&product, tile_rows),
             }
