@@ -224,23 +224,33 @@ unsafe fn steps<const M: u32>(row: &TileRow, tile: usize) -> [float32x4_t; VECTO
 
 /// Asks for the planes of a tile, which may be one behind the end of the row.
 #[inline]
-#[target_feature(enable = "neon")]
 fn prefetch<const M: u32>(row: &TileRow, tile: usize) {
-    const LINE: usize = 64 / size_of::<u32>();
-    for i in 0..BASE_WORDS / LINE {
-        prefetch_line(row.base.wrapping_add(tile * BASE_WORDS + i * LINE));
+    let base = row.base.wrapping_add(tile * BASE_WORDS);
+    // SAFETY: these are hints, which read nothing.
+    unsafe {
+        asm!(
+            "prfm pldl1strm, [{0}]",
+            "prfm pldl1strm, [{0}, #64]",
+            "prfm pldl1strm, [{0}, #128]",
+            "prfm pldl1strm, [{0}, #192]",
+            "prfm pldl1strm, [{0}, #256]",
+            "prfm pldl1strm, [{0}, #320]",
+            "prfm pldl1strm, [{0}, #384]",
+            "prfm pldl1strm, [{0}, #448]",
+            in(reg) base,
+            options(readonly, nostack, preserves_flags),
+        );
     }
     for plane in &row.bits[..M as usize - 3] {
-        for i in 0..BIT_WORDS / LINE {
-            prefetch_line(plane.wrapping_add(tile * BIT_WORDS + i * LINE));
+        let bits = plane.wrapping_add(tile * BIT_WORDS);
+        // SAFETY: as above.
+        unsafe {
+            asm!(
+                "prfm pldl1strm, [{0}]",
+                "prfm pldl1strm, [{0}, #64]",
+                in(reg) bits,
+                options(readonly, nostack, preserves_flags),
+            );
         }
-    }
-}
-
-#[inline]
-fn prefetch_line(address: *const u32) {
-    // SAFETY: it is a hint, which reads nothing.
-    unsafe {
-        asm!("prfm pldl1strm, [{}]", in(reg) address, options(readonly, nostack, preserves_flags));
     }
 }

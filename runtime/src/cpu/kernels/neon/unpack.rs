@@ -2,10 +2,11 @@
 //!
 //! The nibbles of E5M3 are used as they are. Above, the bits of the further planes are put together
 //! to nibbles by halving steps, as for AVX-512, and a nibble of the base plane is shifted in beside
-//! each of them with one instruction (`sli`, `sri`): the code aligned to the left, with zeros for the
-//! bits of the planes above the precision.
+//! each of them with one instruction (`sli`, `sri`, `bit`): the code aligned to the left, with zeros
+//! for the bits of the planes above the precision. These instructions are written as such: of the
+//! intrinsics, the compiler makes masks, shifts and alternatives, twice as many instructions.
 
-use std::arch::aarch64::*;
+use std::arch::{aarch64::*, asm};
 
 use sefp::{BASE_WORDS, BIT_WORDS, LANE_ROWS};
 
@@ -42,16 +43,17 @@ pub(super) unsafe fn codes<const M: u32, const TRUNCATE: bool>(
     }
     // SAFETY: as of this function.
     let extra = unsafe { extra_nibbles::<M>(row, tile, half, vector) };
-    let upper = vdupq_n_u8(0xf0);
+    // Lower nibbles of the base plane are those of even steps.
+    let lower = vdupq_n_u8(0x0f);
     let mut codes = [
-        vsliq_n_u8::<4>(extra[0], base[0]),
-        vbslq_u8(upper, base[0], extra[1]),
-        vsliq_n_u8::<4>(extra[2], base[1]),
-        vbslq_u8(upper, base[1], extra[3]),
-        vsriq_n_u8::<4>(vshlq_n_u8::<4>(base[2]), extra[0]),
-        vsriq_n_u8::<4>(base[2], extra[1]),
-        vsriq_n_u8::<4>(vshlq_n_u8::<4>(base[3]), extra[2]),
-        vsriq_n_u8::<4>(base[3], extra[3]),
+        insert_left(extra[0], base[0]),
+        insert(base[0], extra[1], lower),
+        insert_left(extra[2], base[1]),
+        insert(base[1], extra[3], lower),
+        insert_right(vshlq_n_u8::<4>(base[2]), extra[0]),
+        insert_right(base[2], extra[1]),
+        insert_right(vshlq_n_u8::<4>(base[3]), extra[2]),
+        insert_right(base[3], extra[3]),
     ];
     if TRUNCATE && M < 8 {
         let one = vdupq_n_u8(1 << (7 - M));
@@ -169,16 +171,69 @@ unsafe fn extra_nibbles<const M: u32>(
 #[inline]
 #[target_feature(enable = "neon")]
 fn interleave_bits(upper: uint8x16_t, lower: uint8x16_t) -> [uint8x16_t; 2] {
-    let mask = vdupq_n_u8(0xaa);
-    [vbslq_u8(mask, vaddq_u8(upper, upper), lower), vbslq_u8(mask, upper, vshrq_n_u8::<1>(lower))]
+    [
+        insert(vaddq_u8(upper, upper), lower, vdupq_n_u8(0x55)),
+        insert(vshrq_n_u8::<1>(lower), upper, vdupq_n_u8(0xaa)),
+    ]
 }
 
 /// Nibbles of a pair of `upper` and one of `lower`: those of even pairs, those of odd pairs.
 #[inline]
 #[target_feature(enable = "neon")]
 fn interleave_pairs(upper: uint8x16_t, lower: uint8x16_t) -> [uint8x16_t; 2] {
-    let mask = vdupq_n_u8(0xcc);
-    [vbslq_u8(mask, vshlq_n_u8::<2>(upper), lower), vbslq_u8(mask, upper, vshrq_n_u8::<2>(lower))]
+    [
+        insert(vshlq_n_u8::<2>(upper), lower, vdupq_n_u8(0x33)),
+        insert(vshrq_n_u8::<2>(lower), upper, vdupq_n_u8(0xcc)),
+    ]
+}
+
+/// `into` with the bits of `from` where `mask` has ones.
+#[inline]
+#[target_feature(enable = "neon")]
+fn insert(mut into: uint8x16_t, from: uint8x16_t, mask: uint8x16_t) -> uint8x16_t {
+    // SAFETY: it touches nothing but these registers.
+    unsafe {
+        asm!(
+            "bit {into:v}.16b, {from:v}.16b, {mask:v}.16b",
+            into = inout(vreg) into,
+            from = in(vreg) from,
+            mask = in(vreg) mask,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    into
+}
+
+/// The lower nibbles of `into`, below the lower nibbles of `from`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn insert_left(mut into: uint8x16_t, from: uint8x16_t) -> uint8x16_t {
+    // SAFETY: it touches nothing but these registers.
+    unsafe {
+        asm!(
+            "sli {into:v}.16b, {from:v}.16b, #4",
+            into = inout(vreg) into,
+            from = in(vreg) from,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    into
+}
+
+/// The upper nibbles of `into`, above the upper nibbles of `from`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn insert_right(mut into: uint8x16_t, from: uint8x16_t) -> uint8x16_t {
+    // SAFETY: it touches nothing but these registers.
+    unsafe {
+        asm!(
+            "sri {into:v}.16b, {from:v}.16b, #4",
+            into = inout(vreg) into,
+            from = in(vreg) from,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    into
 }
 
 /// The words of the base plane that hold half a tile: two steps to a vector, the even one in the lower
