@@ -47,6 +47,14 @@ pub enum ErrorKind {
     Device,
     /// The model computed values that are not finite.
     NotFinite,
+    /// The model or the session was closed before.
+    Closed,
+    /// The session is suspended and begins nothing new.
+    Suspended,
+    /// The session is still at work on something else.
+    Busy,
+    /// A defect of the engine: a panic that was caught.
+    Panicked,
 }
 
 impl Error {

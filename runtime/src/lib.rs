@@ -6,14 +6,19 @@ mod cancel;
 pub mod checkpoint;
 pub mod cpu;
 mod device;
+pub mod engine;
 mod error;
 mod forward;
+mod gate;
 mod generate;
+pub mod governor;
 pub mod gpu;
 mod hex;
+pub mod memory;
 mod model;
 mod open;
 pub mod pack;
+pub mod preflight;
 mod rope;
 mod session;
 #[cfg(test)]
@@ -26,6 +31,7 @@ pub use cancel::CancelToken;
 pub use checkpoint::Checkpoint;
 pub use device::{Backend, Batch, Candidate, Device, DeviceInfo, DeviceKind, Output, Readback, Slot};
 pub use error::{Error, ErrorKind, Result};
+pub use gate::Gate;
 pub use generate::{
     Answer, Conversation, FinishReason, GenerateOptions, Generator, Metrics, Sampler, SamplerSettings, Token,
 };

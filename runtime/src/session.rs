@@ -34,6 +34,7 @@ pub struct Session {
     model: Arc<Shared>,
     device: Box<dyn Device>,
     position: usize,
+    context_length: usize,
     precision: Precision,
     /// How long a pass of a prefill may take.
     pass_time: Duration,
@@ -47,7 +48,8 @@ impl Session {
             true => (PASS_TIME * model.architecture().layers.max(1) as u32, FIRST_PASS_TOKENS),
             false => (PASS_TIME, MIN_PASS_TOKENS),
         };
-        Self { model, device, position: 0, precision, pass_time, pass_tokens }
+        let context_length = model.architecture().context_length;
+        Self { model, device, position: 0, context_length, precision, pass_time, pass_tokens }
     }
 
     /// The precision of the next pass.
@@ -74,7 +76,13 @@ impl Session {
 
     /// Tokens that the cache can hold at most.
     pub fn context_length(&self) -> usize {
-        self.model.architecture().context_length
+        self.context_length
+    }
+
+    /// Allows no more tokens than this in the cache, so that its memory is bounded; at least what is there
+    /// already and one more, at most what the model was made for.
+    pub fn limit_context(&mut self, tokens: usize) {
+        self.context_length = tokens.max(self.position + 1).min(self.model.architecture().context_length);
     }
 
     /// Bytes of weights read to compute one token at the present precision.

@@ -51,8 +51,10 @@ impl Checkpoint {
     }
 
     /// An exponent code above 30 never comes from a writer: the file is damaged.
-    pub(super) fn check_exponents(&self) -> Result<()> {
-        for matrix in WeightMatrix::all(self.architecture()) {
+    pub(super) fn check_exponents(&self, progress: &mut dyn FnMut(f64) -> Result<()>) -> Result<()> {
+        let matrices = WeightMatrix::all(self.architecture()).count();
+        for (index, matrix) in WeightMatrix::all(self.architecture()).enumerate() {
+            progress(index as f64 / matrices as f64)?;
             let exponents = self.exponents(matrix)?;
             if exponents.iter().fold(0, |max, &code| max.max(code)) > sefp::MAX_EXPONENT_CODE {
                 return Err(corrupt_entry(
@@ -61,7 +63,7 @@ impl Checkpoint {
                 ));
             }
         }
-        Ok(())
+        progress(1.0)
     }
 }
 

@@ -10,11 +10,13 @@ mod layout;
 mod memory;
 mod reader;
 mod section;
+mod source;
 mod verify;
 mod writer;
 
 pub use reader::Checkpoint;
 pub use section::{Section, SectionInfo};
+pub use source::{ModelSource, OFFSET_ALIGNMENT};
 pub use verify::SectionCheck;
 pub use writer::{Blob, Manifest, WeightSource, WriteProgress, write_checkpoint};
 

@@ -1,12 +1,6 @@
 //! Opens a checkpoint and lends out its planes, straight from the memory map.
 
-use std::{
-    fs::File,
-    io::Read,
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::{ops::Range, path::Path, sync::OnceLock};
 
 use memmap2::{Mmap, MmapOptions};
 use sefp::{Precision, Reconstruction, TileView};
@@ -16,6 +10,7 @@ use super::{
     check::corrupt_entry,
     header::{Header, LENGTH_BYTES, MAX_HEADER_BYTES},
     layout::plane_name,
+    source::{ModelSource, Opened},
 };
 use crate::{Architecture, Error, ErrorKind, Norm, Result, WeightMatrix};
 
@@ -33,8 +28,7 @@ compile_error!("the planes of a checkpoint are little-endian words, used straigh
 /// into an error of kind [`MissingPlanes`](ErrorKind::MissingPlanes).
 #[derive(Debug)]
 pub struct Checkpoint {
-    path: PathBuf,
-    file: File,
+    source: Opened,
     data_start: u64,
     pub(super) header: Header,
     maps: [OnceLock<Mmap>; Section::ALL.len()],
@@ -49,33 +43,46 @@ impl Checkpoint {
     /// [`UnsupportedModel`](ErrorKind::UnsupportedModel), [`Corrupt`](ErrorKind::Corrupt), or
     /// [`MissingPlanes`](ErrorKind::MissingPlanes) when the prefix is too short for E5M3.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::open_file(path).map_err(|error| error.at(path.display()))
+        Self::open_source(path.as_ref().into(), &mut |_| Ok(()))
     }
 
-    fn open_file(path: &Path) -> Result<Self> {
-        let io = |error| Error::io("cannot read", path, error);
-        let mut file = File::open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        if !metadata.is_file() {
-            return Err(Error::new(ErrorKind::NotACheckpoint, "not a packed SEFP model: it is not a file"));
-        }
-        let json = read_header(&mut file, metadata.len()).map_err(io)?.ok_or_else(|| {
+    /// The same for bytes wherever they are. `progress` is called with the share of the work that is done,
+    /// 0 to 1; an error from it ends the work and is returned.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`InvalidArgument`](ErrorKind::InvalidArgument) for an offset that is not aligned.
+    pub fn open_source(source: ModelSource, progress: &mut dyn FnMut(f64) -> Result<()>) -> Result<Self> {
+        let checkpoint = Self::open_header(source)?;
+        checkpoint
+            .require(Precision::MIN)
+            .and_then(|()| checkpoint.check_exponents(progress))
+            .map_err(|error| error.at(checkpoint.path().display()))?;
+        Ok(checkpoint)
+    }
+
+    /// Reads and checks the header, and nothing beyond it: enough to know what the model will take.
+    pub(crate) fn open_header(source: ModelSource) -> Result<Self> {
+        let name = match &source {
+            ModelSource::Path(path) => path.display().to_string(),
+            ModelSource::Part { name, .. } => name.clone(),
+        };
+        source.open().and_then(Self::with_header).map_err(|error| error.at(name))
+    }
+
+    fn with_header(source: Opened) -> Result<Self> {
+        let json = read_header(&source)?.ok_or_else(|| {
             Error::new(ErrorKind::NotACheckpoint, "not a packed SEFP model: it has no safetensors header")
         })?;
         let header = Header::parse(&json)?;
         let data_start = LENGTH_BYTES + json.len() as u64;
-        let checkpoint =
-            Self { path: path.to_path_buf(), file, data_start, header, maps: Default::default() };
+        let checkpoint = Self { source, data_start, header, maps: Default::default() };
         checkpoint.check_entries()?;
-        checkpoint.require(Precision::MIN)?;
-        checkpoint.check_exponents()?;
         Ok(checkpoint)
     }
 
-    /// Where the file is.
+    /// Where the file is; of bytes that came as an open file, what messages call them.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.source.name
     }
 
     /// The shape of the model.
@@ -116,7 +123,7 @@ impl Checkpoint {
         &self.header.sections
     }
 
-    /// Offset in the file of the first byte of data; section offsets count from here.
+    /// Offset in the model's bytes of the first byte of data; section offsets count from here.
     pub fn data_start(&self) -> u64 {
         self.data_start
     }
@@ -131,7 +138,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Io`](ErrorKind::Io).
     pub fn file_bytes(&self) -> Result<u64> {
-        Ok(self.file.metadata().map_err(|e| Error::io("cannot read", &self.path, e))?.len())
+        self.source.bytes()
     }
 
     /// Whether a section is in the file whole.
@@ -204,6 +211,12 @@ impl Checkpoint {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Bytes of a file that travels inside; 0 if it does not. Reads nothing.
+    pub(crate) fn blob_bytes(&self, name: &str) -> u64 {
+        let blob = self.header.entry(name).filter(|_| BLOB_NAMES.contains(&name));
+        blob.map_or(0, |info| (info.data_offsets.1 - info.data_offsets.0) as u64)
     }
 
     /// A norm weight, `[hidden]`.
@@ -297,26 +310,28 @@ impl Checkpoint {
         let info = self.section(section);
         let Range { start, end } = info.begin..info.end;
         let mut options = MmapOptions::new();
-        options.offset(self.data_start + start).len((end - start) as usize);
+        options.offset(self.source.offset + self.data_start + start).len((end - start) as usize);
         // SAFETY: the map is private and read-only, and every byte of it was inside of the file a
         // moment ago. What remains is a file that others change meanwhile; see the type's documentation.
-        let map = unsafe { options.map(&self.file) }.map_err(|e| Error::io("cannot map", &self.path, e))?;
+        let map = unsafe { options.map(&self.source.file) }
+            .map_err(|error| Error::io("cannot map", self.path(), error))?;
         Ok(cell.get_or_init(|| map))
     }
 }
 
 /// The JSON of the header, or `None` where the file does not start as a safetensors file does.
-fn read_header(file: &mut File, file_bytes: u64) -> std::io::Result<Option<Vec<u8>>> {
+fn read_header(source: &Opened) -> Result<Option<Vec<u8>>> {
     let mut length = [0; LENGTH_BYTES as usize];
-    if file_bytes < LENGTH_BYTES {
+    let bytes = source.bytes()?;
+    if bytes < LENGTH_BYTES {
         return Ok(None);
     }
-    file.read_exact(&mut length)?;
+    source.read_at(0, &mut length)?;
     let length = u64::from_le_bytes(length);
-    if length > MAX_HEADER_BYTES || length > file_bytes - LENGTH_BYTES {
+    if length > MAX_HEADER_BYTES || length > bytes - LENGTH_BYTES {
         return Ok(None);
     }
     let mut json = vec![0; length as usize];
-    file.read_exact(&mut json)?;
+    source.read_at(LENGTH_BYTES, &mut json)?;
     Ok(Some(json))
 }

@@ -24,7 +24,7 @@ impl CpuOptions {
         Self { threads: None, cores: Cores::All, kv_format: KvFormat::F16, kernel: Some(CpuKernel::Plain) };
 
     /// How many threads compute.
-    pub(super) fn thread_count(&self) -> NonZeroUsize {
+    pub(crate) fn thread_count(&self) -> NonZeroUsize {
         self.threads.unwrap_or_else(|| self.cores.count())
     }
 

@@ -117,6 +117,16 @@ impl Conversation {
         (self.session.position(), self.session.context_length())
     }
 
+    /// Allows no more tokens than this in the context, and no more than the model was made for.
+    pub fn limit_context(&mut self, tokens: usize) {
+        self.session.limit_context(tokens);
+    }
+
+    /// Bytes that the KV cache takes at present.
+    pub fn kv_bytes(&self) -> u64 {
+        self.session.kv_bytes()
+    }
+
     /// Changes how tokens are chosen; the random numbers begin again.
     ///
     /// # Errors
@@ -132,11 +142,21 @@ impl Conversation {
     /// [`ErrorKind::InvalidArgument`] for a system message to a model without chat template; nothing
     /// is forgotten then.
     pub fn reset(&mut self, system: Option<&str>) -> Result<()> {
-        if system.is_some() && self.template.is_none() {
-            let message = "this model has no chat template, so it takes no system message: it continues text";
+        self.restore(system.map(|text| Message::new(Role::System, text)).into_iter().collect())
+    }
+
+    /// Forgets everything and goes on from messages of an earlier conversation, which ends with an
+    /// answer if it has more than a system message. The next question pays for their tokens.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for messages to a model without chat template; nothing is forgotten
+    /// then.
+    pub fn restore(&mut self, messages: Vec<Message>) -> Result<()> {
+        if !messages.is_empty() && self.template.is_none() {
+            let message = "this model has no chat template, so it takes no messages: it continues text";
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
-        self.messages = system.map(|text| Message::new(Role::System, text)).into_iter().collect();
+        self.messages = messages;
         self.began = SystemTime::now();
         // The tokens stay known: a new conversation often begins like the old one.
         let tokens = std::mem::take(&mut self.past.tokens);
@@ -162,11 +182,32 @@ impl Conversation {
             }
         }
         self.messages.push(Message::new(Role::Assistant, ""));
+        self.generate(options, true)
+    }
+
+    /// Continues a text as it stands, without a template: the same cache, the same figures, but no part of
+    /// the conversation, which stays as it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] when there is no text, [`ErrorKind::ContextFull`] when it is too
+    /// long, and as [`Generator::new`].
+    pub fn complete(&mut self, text: &str, options: &GenerateOptions) -> Result<Answer<'_>> {
+        options.validate()?;
+        let tokens = self.tokenizer.encode(text)?;
+        self.keep_common(&tokens)?;
+        // Without a prompt of the template in it, this is no past that a question could go on from.
+        self.past = Past { tokens, ended: true, ..Past::default() };
+        self.generate(options, false)
+    }
+
+    /// Generates what follows the tokens of the past.
+    fn generate(&mut self, options: &GenerateOptions, conversing: bool) -> Result<Answer<'_>> {
         let device = self.model.device_info().to_string();
         let Self { session, sampler, tokenizer, messages, past, .. } = self;
         let prompt = past.tokens.clone();
         let generator = Generator::new(session, sampler, tokenizer, &prompt, options)?;
-        Ok(Answer { generator, past, messages, device })
+        let message = messages.last_mut().filter(|_| conversing);
+        Ok(Answer { generator, past, message, device })
     }
 
     /// The prompt of the next answer. Leaves in the session what the prompt begins with.
@@ -184,6 +225,12 @@ impl Conversation {
                 [self.past.tokens.as_slice(), &self.tokenizer.encode_rendered(question)?].concat()
             }
         };
+        self.keep_common(&tokens)?;
+        Ok(Past { before, prompt_tokens: tokens.len(), tokens, prompt, ended: false })
+    }
+
+    /// Leaves in the session what these tokens begin with.
+    fn keep_common(&mut self, tokens: &[u32]) -> Result<()> {
         if tokens.is_empty() {
             let message = "there is no text to go on from: write something first";
             return Err(Error::new(ErrorKind::InvalidArgument, message));
@@ -191,15 +238,15 @@ impl Conversation {
         let context = self.session.context_length();
         if tokens.len() > context {
             let message = format!(
-                "the conversation has {} tokens and the context of the model {context}: start a new one",
+                "the conversation has {} tokens and the context {context}: start a new one",
                 tokens.len()
             );
             return Err(Error::new(ErrorKind::ContextFull, message));
         }
         let known = &self.past.tokens[..self.session.position()];
-        let common = known.iter().zip(&tokens).take_while(|(known, token)| known == token).count();
+        let common = known.iter().zip(tokens).take_while(|(known, token)| known == token).count();
         self.session.truncate(common);
-        Ok(Past { before, prompt_tokens: tokens.len(), tokens, prompt, ended: false })
+        Ok(())
     }
 
     /// The tokens of a rendered conversation.
@@ -257,7 +304,8 @@ impl Conversation {
 pub struct Answer<'a> {
     generator: Generator<'a>,
     past: &'a mut Past,
-    messages: &'a mut Vec<Message>,
+    /// The message that it becomes, unless it is a completion.
+    message: Option<&'a mut Message>,
     device: String,
 }
 
@@ -280,6 +328,16 @@ impl Answer<'_> {
         self.generator.precision()
     }
 
+    /// Tokens of the text that are in the KV cache.
+    pub fn context_used(&self) -> usize {
+        self.generator.position()
+    }
+
+    /// Bytes that the KV cache takes at present.
+    pub fn kv_bytes(&self) -> u64 {
+        self.generator.kv_bytes()
+    }
+
     /// The figures so far.
     pub fn metrics(&self) -> Metrics {
         Metrics { device: self.device.clone(), ..self.generator.metrics() }
@@ -293,8 +351,8 @@ impl Iterator for Answer<'_> {
         let token = self.generator.next()?;
         let known = self.past.tokens.len();
         self.past.tokens.extend_from_slice(&self.generator.tokens()[known..]);
-        self.past.ended = self.generator.finish_reason() == Some(FinishReason::Eos);
-        if let (Ok(token), Some(message)) = (&token, self.messages.last_mut()) {
+        if let (Ok(token), Some(message)) = (&token, &mut self.message) {
+            self.past.ended = self.generator.finish_reason() == Some(FinishReason::Eos);
             message.content += &token.text;
         }
         Some(token)

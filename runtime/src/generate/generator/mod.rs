@@ -155,6 +155,16 @@ impl<'a> Generator<'a> {
         self.session.precision()
     }
 
+    /// Tokens in the KV cache.
+    pub fn position(&self) -> usize {
+        self.session.position()
+    }
+
+    /// Bytes that the KV cache takes at present.
+    pub fn kv_bytes(&self) -> u64 {
+        self.session.kv_bytes()
+    }
+
     /// The figures so far. The device is left empty.
     pub fn metrics(&self) -> Metrics {
         Metrics {

@@ -57,6 +57,12 @@ impl SamplerSettings {
         Self { temperature: 0.0, ..Self::default() }
     }
 
+    /// A seed that is another one each time.
+    pub fn any_seed() -> u64 {
+        // The standard library's own randomness, which it has for its maps: no generator is needed for one number.
+        std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8)
+    }
+
     /// Checks every field.
     ///
     /// # Errors

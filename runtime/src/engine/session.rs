@@ -1,0 +1,357 @@
+//! A session as an app holds it.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::Sender,
+    },
+    time::{Duration, Instant},
+};
+
+use sefp::Precision;
+
+use super::{
+    Engine, SessionMetrics, TokenStream,
+    status::Status,
+    stream::{Writer, closed, stream},
+    worker::{Command, Request, start},
+};
+use crate::{
+    Answer, Error, ErrorKind, Gate, GenerateOptions, Message, Result, SamplerSettings,
+    governor::{Bounds, Decision, Governor, Signal},
+};
+
+/// How a session begins.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// The precision that is wanted.
+    pub precision: Precision,
+    /// The precisions between which signals may choose.
+    pub bounds: (Precision, Precision),
+    /// The most tokens of the context; what the model was made for by default. Bounds the KV cache.
+    pub context_length: Option<usize>,
+    /// The messages that the conversation begins with: a system message, or an earlier conversation.
+    pub messages: Vec<Message>,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            precision: Precision::E5M6,
+            bounds: (Precision::MIN, Precision::MAX),
+            context_length: None,
+            messages: Vec::new(),
+        }
+    }
+}
+
+/// A conversation on a thread of its own. Every method may be called from any thread at any time, and none
+/// waits for tokens.
+#[derive(Debug)]
+pub struct EngineSession {
+    shared: Arc<Shared>,
+    /// `None` once closed.
+    commands: Mutex<Option<Sender<Command>>>,
+    /// Whether the conversation takes messages.
+    has_template: bool,
+}
+
+/// What the worker and whoever holds the session share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    engine: Engine,
+    pub(super) gate: Gate,
+    began: Instant,
+    governor: Mutex<Governor>,
+    last_decision: Mutex<Option<String>>,
+    status: Mutex<Status>,
+    /// The stream that was begun last.
+    current: Mutex<Option<Writer>>,
+    /// Whether planes above the precision are to be given back.
+    trim: AtomicBool,
+    /// Why the session can go on no more.
+    given_up: Mutex<Option<String>>,
+}
+
+impl EngineSession {
+    /// A session of an opened model.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for options out of range,
+    /// [`MissingPlanes`](ErrorKind::MissingPlanes), [`ChatTemplate`](ErrorKind::ChatTemplate),
+    /// [`Device`](ErrorKind::Device).
+    pub(super) fn new(engine: &Engine, options: SessionOptions) -> Result<Self> {
+        let bounds = Bounds::new(options.bounds.0, options.bounds.1)?;
+        let governor = Governor::new(bounds, options.precision)?;
+        let mut conversation = engine.conversation(options.precision)?;
+        if let Some(tokens) = options.context_length {
+            if tokens == 0 {
+                return Err(Error::new(ErrorKind::InvalidArgument, "a context of no tokens holds nothing"));
+            }
+            conversation.limit_context(tokens);
+        }
+        let has_template = conversation.has_template();
+        conversation.restore(options.messages)?;
+        let status = Status { context_length: conversation.context().1, ..Status::default() };
+        let shared = Arc::new(Shared {
+            engine: engine.clone(),
+            gate: Gate::new(),
+            began: Instant::now(),
+            governor: Mutex::new(governor),
+            last_decision: Mutex::default(),
+            status: Mutex::new(status),
+            current: Mutex::default(),
+            trim: AtomicBool::new(false),
+            given_up: Mutex::default(),
+        });
+        let commands = Mutex::new(Some(start(conversation, Arc::clone(&shared))?));
+        Ok(Self { shared, commands, has_template })
+    }
+
+    /// Begins an answer, or a completion, and returns the stream of its tokens. What is wrong with the
+    /// request itself is an error here; what goes wrong later comes out of the stream.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) while an answer goes on that nobody cancelled,
+    /// [`Suspended`](ErrorKind::Suspended), [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked) after
+    /// a defect, [`InvalidArgument`](ErrorKind::InvalidArgument) for options out of range.
+    pub fn generate(
+        &self,
+        request: Request,
+        options: GenerateOptions,
+        sampler: SamplerSettings,
+    ) -> Result<TokenStream> {
+        options.validate()?;
+        sampler.validate()?;
+        let commands = lock(&self.commands);
+        let sender = self.usable(commands.as_ref())?;
+        if self.shared.gate.is_closed() {
+            let reason = "the session is suspended: resume it before it begins an answer";
+            return Err(Error::new(ErrorKind::Suspended, reason));
+        }
+        let mut current = lock(&self.shared.current);
+        if current.as_ref().is_some_and(|writer| !writer.is_ended()) {
+            let reason = "the session is still at its last answer: read it to its end or cancel it";
+            return Err(Error::new(ErrorKind::Busy, reason));
+        }
+        let (writer, reader) = stream(self.shared.gate.clone(), self.shared.settle());
+        let options = GenerateOptions { cancel: writer.cancel_token().clone(), ..options };
+        *current = Some(writer.clone());
+        sender.send(Command::Generate { request, options, sampler, writer }).map_err(|_| self.ended())?;
+        Ok(reader)
+    }
+
+    /// Forgets the conversation and goes on from these messages: none, a system message, or an earlier
+    /// conversation. An answer in progress is cancelled. Returns at once; the next question comes after it.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for messages to a model without chat template;
+    /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
+    pub fn reset(&self, messages: Vec<Message>) -> Result<()> {
+        let commands = lock(&self.commands);
+        let sender = self.usable(commands.as_ref())?;
+        if !messages.is_empty() && !self.has_template {
+            let reason = "this model has no chat template, so it takes no messages: it continues text";
+            return Err(Error::new(ErrorKind::InvalidArgument, reason));
+        }
+        self.cancel();
+        sender.send(Command::Restore(messages)).map_err(|_| self.ended())
+    }
+
+    /// Cancels the answer in progress, if there is one.
+    pub fn cancel(&self) {
+        if let Some(writer) = &*lock(&self.shared.current) {
+            writer.cancel();
+        }
+    }
+
+    /// Sets the precision that is wanted, from the next token on. Returns the precision of that token, which
+    /// signals may hold below.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) outside of the bounds,
+    /// [`MissingPlanes`](ErrorKind::MissingPlanes) when the file does not hold it (yet),
+    /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
+    pub fn set_precision(&self, precision: Precision) -> Result<Precision> {
+        self.usable(lock(&self.commands).as_ref())?;
+        self.shared.engine.require(precision)?;
+        lock(&self.shared.governor).want(precision, self.shared.began.elapsed())
+    }
+
+    /// Takes a signal of the system; see [`governor`](crate::governor) for what it leads to.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
+    pub fn signal(&self, signal: Signal) -> Result<Decision> {
+        self.usable(lock(&self.commands).as_ref())?;
+        let decision = lock(&self.shared.governor).signal(signal, self.shared.began.elapsed());
+        if decision.trim {
+            self.shared.ask_to_trim();
+        }
+        self.shared.engine.note_signal(&decision.reason);
+        *lock(&self.shared.last_decision) = Some(decision.reason.clone());
+        Ok(decision)
+    }
+
+    /// Gives back the memory of planes above the precision of the next token.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
+    pub fn trim(&self) -> Result<()> {
+        self.usable(lock(&self.commands).as_ref())?;
+        self.shared.ask_to_trim();
+        Ok(())
+    }
+
+    /// Holds the work before its next layer, on a GPU before its next pass; nothing is submitted from then
+    /// on. An answer in progress stays where it is: [`resume`](Self::resume) lets it go on, cancelling its stream
+    /// ends it. Does no harm twice.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
+    pub fn suspend(&self) -> Result<()> {
+        self.usable(lock(&self.commands).as_ref())?;
+        self.shared.gate.close();
+        if let Some(writer) = &*lock(&self.shared.current) {
+            writer.flush();
+        }
+        Ok(())
+    }
+
+    /// Lets the work go on.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
+    pub fn resume(&self) -> Result<()> {
+        self.usable(lock(&self.commands).as_ref())?;
+        self.shared.gate.open();
+        Ok(())
+    }
+
+    /// The figures at this moment.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
+    pub fn metrics(&self) -> Result<SessionMetrics> {
+        self.usable(lock(&self.commands).as_ref())?;
+        Ok(self.shared.metrics())
+    }
+
+    /// One block of text for a bug report: that of the model, and this session's.
+    ///
+    /// # Errors
+    /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
+    pub fn diagnostics(&self) -> Result<String> {
+        Ok(self.shared.engine.diagnostics() + &super::diagnostics::session(&self.metrics()?))
+    }
+
+    /// Ends the session: an answer in progress fails with [`Closed`](ErrorKind::Closed), and the thread and its memory
+    /// go as soon as the engine has stopped, before its next layer. Does no harm twice.
+    pub fn close(&self) {
+        let sender = lock(&self.commands).take();
+        if let Some(writer) = &*lock(&self.shared.current) {
+            writer.fail(closed());
+        }
+        drop(sender);
+    }
+
+    fn usable<'a>(&self, commands: Option<&'a Sender<Command>>) -> Result<&'a Sender<Command>> {
+        match &*lock(&self.shared.given_up) {
+            Some(text) => Err(Error::new(ErrorKind::Panicked, text.clone())),
+            None => commands.ok_or_else(closed),
+        }
+    }
+
+    /// Why nobody takes commands any more.
+    fn ended(&self) -> Error {
+        self.usable(None).err().unwrap_or_else(closed)
+    }
+}
+
+impl Drop for EngineSession {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    /// The precision of the next token.
+    pub(super) fn settle(&self) -> Precision {
+        lock(&self.governor).settle(self.began.elapsed())
+    }
+
+    /// Changes the figures.
+    pub(super) fn status(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut lock(&self.status));
+    }
+
+    /// The worker trims before its next token, as its pass may read what would be given back meanwhile, and
+    /// nobody else waits for a device that is at work. A worker that is idle or held would not.
+    fn ask_to_trim(&self) {
+        self.trim.store(true, Ordering::SeqCst);
+        if self.gate.is_closed() || !lock(&self.status).generating {
+            self.trim_if_asked();
+        }
+    }
+
+    pub(super) fn trim_if_asked(&self) {
+        if self.trim.swap(false, Ordering::SeqCst) {
+            self.engine.model().trim(self.settle());
+            let weight_bytes = self.engine.model().resident_bytes();
+            self.status(|status| status.weight_bytes = weight_bytes);
+        }
+    }
+
+    /// Takes note of a step of the generation.
+    pub(super) fn step(&self, answer: &Answer<'_>, time: Duration) {
+        self.engine.survived();
+        let figures = answer.metrics();
+        let weight_bytes = self.engine.model().resident_bytes();
+        self.status(|status| {
+            status.step(&figures, time);
+            status.context_used = answer.context_used();
+            status.kv_bytes = answer.kv_bytes();
+            status.weight_bytes = weight_bytes;
+        });
+    }
+
+    pub(super) fn note_error(&self, error: &Error) {
+        self.engine.note_error(error);
+    }
+
+    /// Lets the session do no more.
+    pub(super) fn give_up(&self, error: &Error) {
+        *lock(&self.given_up) = Some(format!("the session has failed, open another one; {error}"));
+    }
+
+    fn metrics(&self) -> SessionMetrics {
+        let (precision, wanted_precision) = {
+            let mut governor = lock(&self.governor);
+            (governor.settle(self.began.elapsed()), governor.wanted())
+        };
+        let status = lock(&self.status).clone();
+        SessionMetrics {
+            precision,
+            wanted_precision,
+            generating: status.generating,
+            suspended: self.gate.is_closed(),
+            prompt_tokens: status.prompt_tokens,
+            reused_tokens: status.reused_tokens,
+            generated_tokens: status.generated_tokens,
+            first_token: if status.generated_tokens > 0 { status.prefill } else { Duration::ZERO },
+            prefill_tokens_per_second: status.prefill_tokens_per_second(),
+            decode_tokens_per_second: status.decode_tokens_per_second(),
+            finish_reason: status.finish_reason,
+            context_used: status.context_used,
+            context_length: status.context_length,
+            kv_bytes: status.kv_bytes,
+            weight_bytes: status.weight_bytes,
+            last_decision: lock(&self.last_decision).clone(),
+        }
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
