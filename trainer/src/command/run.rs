@@ -55,7 +55,7 @@ pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &Can
         !arguments.mixed_precision || device.supports_dtype(FloatDType::F16),
         "this device does not multiply in 16-bit floats: leave --mixed-precision out"
     );
-    share_cores(reducer, threads)?;
+    share_cores(reducer, threads);
     let start = Start::prepare(arguments, reducer)?;
     let mut trainer = if arguments.resume {
         let state = State::load(&path, &parameters(&start.settings.architecture), &device)?;
@@ -91,21 +91,29 @@ pub fn device(name: DeviceName) -> Device {
     }
 }
 
-/// How many threads to use.
+/// How many threads to use: one for a GPU, since the framework mixes up the work that it is given for one
+/// device by several.
 pub fn threads(arguments: &RunArguments, reducer: &dyn GradientReducer) -> usize {
+    if arguments.device != DeviceName::Cpu {
+        return 1;
+    }
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     arguments.threads.unwrap_or_else(|| (cores() / reducer.ranks_here()).max(1))
 }
 
-/// Keeps the framework, which would use every core for a large product, to the cores of this rank.
-fn share_cores(reducer: &dyn GradientReducer, threads: usize) -> Result<()> {
-    if reducer.ranks() == 1 {
-        return Ok(());
+/// Keeps the framework, which would use every core for a large product, to the cores of this rank; with
+/// one thread in all, to this one.
+fn share_cores(reducer: &dyn GradientReducer, threads: usize) {
+    if reducer.ranks() == 1 && threads > 1 {
+        return;
     }
-    if reducer.rank() == 0 {
+    if reducer.ranks() > 1 && reducer.rank() == 0 {
         eprintln!("{} processes, {threads} threads in each", reducer.ranks());
     }
-    Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    let pool = if threads == 1 { pool.use_current_thread() } else { pool };
+    // An error says that an earlier run of this process has done it already.
+    let _ = pool.build_global();
 }
 
 struct Session<'a> {

@@ -1,5 +1,7 @@
 //! The loss of a batch and its gradient, micro-batch by micro-batch on several threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -75,11 +77,7 @@ impl GradientEngine {
         let micro_batches: Vec<&[&Window]> =
             windows.chunks(self.micro_batch).filter(|windows| scored(windows) > 0).collect();
         for round in micro_batches.chunks(self.threads) {
-            let results = std::thread::scope(|scope| {
-                let run = |windows| scope.spawn(move || self.micro_gradient(passes, windows, global_scored));
-                let threads: Vec<_> = round.iter().map(|&windows| run(windows)).collect();
-                threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
-            });
+            let results = side_by_side(round, |windows| self.micro_gradient(passes, windows, global_scored));
             for result in results {
                 let part =
                     result.map_err(|_| anyhow::anyhow!("a thread that computes gradients panicked"))?;
@@ -100,13 +98,9 @@ impl GradientEngine {
         let micro_batches: Vec<&[&Window]> =
             windows.chunks(self.micro_batch).filter(|windows| scored(windows) > 0).collect();
         let share = micro_batches.len().div_ceil(self.threads).max(1);
-        let run = |share: &[&[&Window]]| -> f64 {
+        let shares: Vec<_> = micro_batches.chunks(share).collect();
+        let losses = side_by_side(&shares, |share| -> f64 {
             share.iter().map(|windows| self.micro_loss(weights, windows)).sum()
-        };
-        let losses = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                micro_batches.chunks(share).map(|share| scope.spawn(move || run(share))).collect();
-            threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
         });
         let mut sum = 0.0;
         for loss in losses {
@@ -171,6 +165,21 @@ impl GradientEngine {
         let inputs = TensorData::new(inputs, [windows.len(), length]);
         (Tensor::from_data(inputs, &self.device), Targets::new(&targets, &self.device))
     }
+}
+
+/// Does a task for each of the items on a thread of its own; a single one on this thread, as a GPU must
+/// get all its work from the same one.
+fn side_by_side<I: Copy + Send, T: Send>(
+    items: &[I],
+    task: impl Fn(I) -> T + Copy + Send,
+) -> Vec<std::thread::Result<T>> {
+    if let [item] = *items {
+        return vec![catch_unwind(AssertUnwindSafe(|| task(item)))];
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = items.iter().map(|&item| scope.spawn(move || task(item))).collect();
+        threads.into_iter().map(|thread| thread.join()).collect()
+    })
 }
 
 /// How many tokens of the windows are scored.
