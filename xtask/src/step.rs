@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use crate::{
     deny, example, fuzz,
     process::{RUNTIME, cargo, on_path, root, run},
-    setup,
+    setup, swift,
 };
 
 /// One of the things that `cargo xtask test` checks.
@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Fuzz,
     /// the commands of the README, in both profiles
     Example,
+    /// the Swift package: generated, compiled and tested
+    Swift,
     /// every test of the workspace, documentation tests included
     Test,
 }
@@ -53,6 +55,7 @@ impl Step {
             Self::Doc => doc().map(|()| without_mpi()),
             Self::Fuzz => fuzz::fuzz(&fuzz::Options::default()),
             Self::Example => example::check(),
+            Self::Swift => swift::check(),
             Self::Test => test().map(|()| without_mpi()),
         }
     }
