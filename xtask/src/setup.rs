@@ -1,7 +1,7 @@
 //! What the tests need from the system beyond Rust: a Vulkan loader and driver for the GPU device, a
-//! C++ compiler for the fuzzer's library, Clang and a Swift compiler for the Swift package, and for the trainer an MPI library with its command and
-//! libclang, by which its headers are read. Debian and its relatives get the packages installed;
-//! elsewhere the message says what is missing.
+//! C++ compiler for the fuzzer's library, Clang and a Swift compiler for the Swift package, and for the
+//! trainer an MPI library with its command and libclang, by which its headers are read. Debian and its
+//! relatives get the packages installed; elsewhere the message says what is missing.
 
 use std::{
     env, fs,

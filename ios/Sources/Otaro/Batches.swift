@@ -23,7 +23,7 @@ private final class Reader: Sendable {
     func next() async throws -> TokenBatch? {
         // A cancelled task does not wake what it waits for: `cancel` does.
         try await withTaskCancellationHandler {
-            try await translating { [stream] in try await stream.next() }
+            try await awaiting { [stream] in try await stream.next() }
         } onCancel: {
             stream.cancel()
         }

@@ -34,7 +34,7 @@ public func open(
                 await progress(news)
             }
         }
-        return Model(try await translating { try await opening.model() })
+        return Model(try await awaiting { try await opening.model() })
     } onCancel: {
         opening.cancel()
     }

@@ -42,7 +42,7 @@ func translating<Value>(_ call: () throws -> Value) throws -> Value {
 }
 
 /// Awaits a call of the library; its errors become those of this module.
-func translating<Value: Sendable>(_ call: @Sendable () async throws -> Value) async throws -> Value {
+func awaiting<Value: Sendable>(_ call: @Sendable () async throws -> Value) async throws -> Value {
     do {
         return try await call()
     } catch {
