@@ -8,6 +8,7 @@ mod process;
 mod runner;
 mod setup;
 mod step;
+mod swift;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ enum Chore {
     Setup,
     /// Run the fuzz targets, each over its corpus and then for a while on new inputs
     Fuzz(fuzz::Options),
+    /// Generate the Swift code, compile the package in ios/ and run its tests; on a Mac, make its XCFramework
+    Swift,
     /// Check licences, banned crates and sources of the dependency tree
     Deny,
 }
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Chore::Test(options) => runner::run(&options),
         Chore::Setup => setup::prepare().map(|note| eprintln!("{note}")),
         Chore::Fuzz(options) => fuzz::fuzz(&options).map(|note| eprintln!("{note}")),
+        Chore::Swift => swift::check().map(|note| eprintln!("{note}")),
         Chore::Deny => deny::check().map(|_| ()),
     };
     match result {

@@ -1,7 +1,7 @@
 //! What the tests need from the system beyond Rust: a Vulkan loader and driver for the GPU device, a
-//! C++ compiler for the fuzzer's library, and for the trainer an MPI library with its command and
-//! libclang, by which its headers are read. Debian and its relatives get the packages installed;
-//! elsewhere the message says what is missing.
+//! C++ compiler for the fuzzer's library, Clang and a Swift compiler for the Swift package, and for the
+//! trainer an MPI library with its command and libclang, by which its headers are read. Debian and its
+//! relatives get the packages installed; elsewhere the message says what is missing.
 
 use std::{
     env, fs,
@@ -21,7 +21,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 7] = [
     Need {
         what: "a Vulkan loader (libvulkan.so.1)",
         packages: &["libvulkan1"],
@@ -43,6 +43,12 @@ const NEEDS: [Need; 5] = [
         present: || !linux() || (on_path("mpirun") && has_mpi_headers()),
     },
     Need { what: "libclang", packages: &["libclang-dev"], present: || !linux() || has_libclang() },
+    Need { what: "Clang", packages: &["clang"], present: || !linux() || on_path("clang") },
+    Need {
+        what: "a Swift compiler, or what fetches one (mmdebstrap, bwrap)",
+        packages: &["mmdebstrap", "bubblewrap"],
+        present: || !linux() || on_path("swiftc") || (on_path("mmdebstrap") && on_path("bwrap")),
+    },
 ];
 
 /// Installs what is missing; says what that was.
