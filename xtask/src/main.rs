@@ -3,6 +3,7 @@
 mod deny;
 mod example;
 mod fuzz;
+mod kotlin;
 mod process;
 mod runner;
 mod setup;
@@ -28,6 +29,8 @@ enum Chore {
     Setup,
     /// Run the fuzz targets, each over its corpus and then for a while on new inputs
     Fuzz(fuzz::Options),
+    /// Build the Kotlin package and test it on the JVM
+    Kotlin(kotlin::Options),
     /// Check licences, banned crates and sources of the dependency tree
     Deny,
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Chore::Test(options) => runner::run(&options),
         Chore::Setup => setup::prepare().map(|note| eprintln!("{note}")),
         Chore::Fuzz(options) => fuzz::fuzz(&options).map(|note| eprintln!("{note}")),
+        Chore::Kotlin(options) => kotlin::run_with(&options).map(|note| eprintln!("{note}")),
         Chore::Deny => deny::check().map(|_| ()),
     };
     match result {
