@@ -26,15 +26,18 @@ pub(super) enum Set {
     Android,
     /// What the sample app needs beyond that.
     Sample,
+    /// The plugin of the compiler for Compose.
+    Compose,
 }
 
 impl Set {
-    const ALL: [(&str, Self); 5] = [
+    const ALL: [(&str, Self); 6] = [
         ("compiler", Self::Compiler),
         ("library", Self::Library),
         ("test", Self::Test),
         ("android", Self::Android),
         ("sample", Self::Sample),
+        ("compose", Self::Compose),
     ];
 }
 
@@ -61,6 +64,11 @@ impl Jars {
         let path = root().join("android/jars.lock");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self { jars: parse(&text)?, folder })
+    }
+
+    /// Where the jars are kept.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The jars of some sets, brought here where they are missing.

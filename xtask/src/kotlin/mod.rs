@@ -4,20 +4,15 @@
 mod compile;
 mod jars;
 mod junit;
+mod project;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 
-use self::{
-    compile::{Compilation, Rules},
-    jars::{Jars, Set},
-};
-use crate::process::{RUNTIME, cargo, root, run, target};
+use self::{jars::Jars, project::Project};
+use crate::process::{RUNTIME, cargo, run, target};
 
 /// What to do.
 #[derive(Args)]
@@ -41,7 +36,7 @@ pub(crate) fn check() -> Result<String> {
     let generated = folder().join("generated");
     generate(&library, &generated)?;
     let jars = Jars::read(folder().join("jars"))?;
-    let passed = Project { jars, library, generated }.test()?;
+    let passed = Project::new(jars, library, generated)?.test()?;
     ensure!(passed > 0, "no test of the Kotlin code ran");
     println!("kotlin: {passed} passed, 0 failed");
     Ok(format!("{passed} tests"))
@@ -68,42 +63,3 @@ fn generate(library: &Path, out: &Path) -> Result<()> {
     run(cargo().args(generator).args(what).arg(library).arg("--out-dir").arg(out))
 }
 
-/// The Kotlin code with what it is compiled from and against.
-struct Project {
-    jars: Jars,
-    library: PathBuf,
-    generated: PathBuf,
-}
-
-impl Project {
-    /// Compiles all of it and runs the tests; returns how many passed.
-    fn test(&self) -> Result<usize> {
-        let compiler = self.jars.get(&[Set::Compiler])?;
-        let libraries = self.jars.get(&[Set::Library])?;
-        let compile = |name, rules, sources: &[PathBuf], classpath: &[PathBuf], friends: &[PathBuf]| {
-            Compilation { name, rules, sources, classpath, friends, plugins: &[] }.run(&compiler)
-        };
-
-        let generated = [self.generated.clone()];
-        let ffi = compile("otaro-ffi", Rules::Generated, &generated, &libraries, &[])?;
-        let package = kotlin("otaro/src/main/kotlin/dev/otaro");
-        let core_path = [&[ffi][..], &libraries].concat();
-        let core = compile("otaro", Rules::ExplicitApi, &files_of(&package)?, &core_path, &[])?;
-
-        let tests = kotlin("otaro/src/test/kotlin/dev/otaro");
-        let test_path = [&[core.clone()][..], &core_path, &self.jars.get(&[Set::Test])?].concat();
-        let core_tests = compile("otaro-test", Rules::NoWarnings, &files_of(&tests)?, &test_path, &[core])?;
-        junit::run(&core_tests, &test_path, &self.library)
-    }
-}
-
-/// A folder of the Android project.
-fn kotlin(path: &str) -> PathBuf {
-    root().join("android").join(path)
-}
-
-/// The files of a folder, without those of folders in it.
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect())
-}
