@@ -13,7 +13,8 @@ fn main() {
 /// The revision of this checkout; `None` outside of one, or without git.
 fn revision() -> Option<String> {
     // What `HEAD` and the branch point at; a file of Git's own that a commit always touches.
-    for file in [git(&["rev-parse", "--git-path", "HEAD"])?, git(&["rev-parse", "--git-path", "logs/HEAD"])?] {
+    for file in [git(&["rev-parse", "--git-path", "HEAD"])?, git(&["rev-parse", "--git-path", "logs/HEAD"])?]
+    {
         if Path::new(&file).exists() {
             println!("cargo::rerun-if-changed={file}");
         }
@@ -22,6 +23,7 @@ fn revision() -> Option<String> {
 }
 
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+    let output =
+        Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }

@@ -122,7 +122,8 @@ pub(crate) fn enter<T>(work: impl FnOnce() -> otaro::Result<T>) -> Result<T, Ota
 /// A precision of the other side.
 pub(crate) fn precision(mantissa_bits: u32) -> otaro::Result<otaro::Precision> {
     otaro::Precision::from_mantissa_bits(mantissa_bits).map_err(|error| {
-        otaro::Error::new(otaro::ErrorKind::InvalidArgument, "mantissa_bits must be 3 to 8").with_source(error)
+        otaro::Error::new(otaro::ErrorKind::InvalidArgument, "mantissa_bits must be 3 to 8")
+            .with_source(error)
     })
 }
 
@@ -135,7 +136,10 @@ mod tests {
         let cause = std::io::Error::other("the disk is gone");
         let error = otaro::Error::new(otaro::ErrorKind::Io, "cannot read x").with_source(cause);
         let OtaroError::Failed { kind, reason, details } = error.into();
-        assert_eq!((kind, reason.as_str(), details.as_str()), (ErrorKind::Io, "cannot read x", "the disk is gone"));
+        assert_eq!(
+            (kind, reason.as_str(), details.as_str()),
+            (ErrorKind::Io, "cannot read x", "the disk is gone")
+        );
     }
 
     #[test]
@@ -148,7 +152,10 @@ mod tests {
     #[test]
     fn only_precisions_that_there_are() {
         for bits in [0, 2, 9, u32::MAX] {
-            assert_eq!(enter(|| precision(bits)).expect_err("no precision").kind(), ErrorKind::InvalidArgument);
+            assert_eq!(
+                enter(|| precision(bits)).expect_err("no precision").kind(),
+                ErrorKind::InvalidArgument
+            );
         }
         assert_eq!(precision(3).expect("the lowest"), otaro::Precision::E5M3);
     }

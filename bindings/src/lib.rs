@@ -16,7 +16,7 @@ pub use error::{ErrorKind, OtaroError};
 pub use info::{BuildInfo, build_info, diagnostics};
 pub use model::{Model, ModelInfo};
 pub use open::{DeviceChoice, KvFormat, ModelSource, OpenOptions, OpenProgress, OpenStage, OpenTask, open};
-pub use preflight::{FreeMemory, FreeMemorySource, Preflight, PreflightOptions, PrecisionNeed, preflight};
+pub use preflight::{FreeMemory, FreeMemorySource, PrecisionNeed, Preflight, PreflightOptions, preflight};
 pub use session::{ChatMessage, GenerationOptions, Metrics, Role, SamplerOptions, Session, SessionOptions};
 pub use signal::{Decision, MemoryPressure, Signal, ThermalState};
 pub use stream::{FinishReason, TokenBatch, TokenStream};

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use otaro::engine::Engine;
 
 use crate::{
-    OtaroError, Session, SessionOptions, info::revision_line,
+    OtaroError, Session, SessionOptions,
     error::{enter, precision},
+    info::revision_line,
 };
 
 /// An opened model. Sessions share its weights and keep them until they are closed themselves.
@@ -47,7 +48,8 @@ impl Model {
 
     fn engine(&self) -> otaro::Result<Engine> {
         let engine = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        engine.ok_or_else(|| otaro::Error::new(otaro::ErrorKind::Closed, "the model is closed: open it again"))
+        engine
+            .ok_or_else(|| otaro::Error::new(otaro::ErrorKind::Closed, "the model is closed: open it again"))
     }
 }
 

@@ -2,11 +2,7 @@
 
 use otaro::memory::FreeMemory as Free;
 
-use crate::{
-    DeviceChoice, KvFormat, ModelSource, OtaroError,
-    error::enter,
-    open::cpu_options,
-};
+use crate::{DeviceChoice, KvFormat, ModelSource, OtaroError, error::enter, open::cpu_options};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]

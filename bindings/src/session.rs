@@ -205,7 +205,11 @@ impl Session {
     ///
     /// # Errors
     /// As `ask`.
-    pub fn complete(&self, prompt: String, options: GenerationOptions) -> Result<Arc<TokenStream>, OtaroError> {
+    pub fn complete(
+        &self,
+        prompt: String,
+        options: GenerationOptions,
+    ) -> Result<Arc<TokenStream>, OtaroError> {
         self.generate(Request::Complete(prompt), options)
     }
 

@@ -1,10 +1,6 @@
 //! Opens a checkpoint and lends out its planes, straight from the memory map.
 
-use std::{
-    ops::Range,
-    path::Path,
-    sync::OnceLock,
-};
+use std::{ops::Range, path::Path, sync::OnceLock};
 
 use memmap2::{Mmap, MmapOptions};
 use sefp::{Precision, Reconstruction, TileView};

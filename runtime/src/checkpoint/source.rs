@@ -62,8 +62,9 @@ impl ModelSource {
         // SAFETY: it is not -1, and it is used for no more than the duplication, which the system refuses for a
         // number behind which nothing is open.
         let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-        let duplicate =
-            borrowed.try_clone_to_owned().map_err(|error| Error::io("cannot use", Path::new(&name), error))?;
+        let duplicate = borrowed
+            .try_clone_to_owned()
+            .map_err(|error| Error::io("cannot use", Path::new(&name), error))?;
         Ok(Self::Part { file: duplicate.into(), offset, length, name })
     }
 
@@ -73,9 +74,7 @@ impl ModelSource {
                 let file = File::open(&path).map_err(|error| Error::io("cannot read", &path, error))?;
                 Opened { file, name: path, offset: 0, length: None }
             }
-            Self::Part { file, offset, length, name } => {
-                Opened { file, name: name.into(), offset, length }
-            }
+            Self::Part { file, offset, length, name } => Opened { file, name: name.into(), offset, length },
         };
         if !opened.offset.is_multiple_of(OFFSET_ALIGNMENT) {
             let reason = format!(

@@ -88,7 +88,8 @@ impl Engine {
         line(&mut text, "because", model.device_reason().unwrap_or("it was asked for"));
         if let Some(checkpoint) = model.checkpoint() {
             let name = checkpoint.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let there = checkpoint.file_bytes().map_or_else(|error| error.to_string(), |bytes| bytes.to_string());
+            let there =
+                checkpoint.file_bytes().map_or_else(|error| error.to_string(), |bytes| bytes.to_string());
             let (complete, version) = (checkpoint.complete_bytes(), checkpoint.version());
             line(&mut text, "file", &format!("{name}, {there} of {complete} bytes, format {version}"));
             let hashes = checkpoint.sections().iter().map(|section| {

@@ -14,6 +14,8 @@ mod opening;
 mod session;
 mod status;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod watched;
 mod worker;
 

@@ -7,13 +7,10 @@ use std::{
 
 use sefp::Precision;
 
-use super::{
-    EngineSession, SessionOptions,
-    canary::Canary,
-    session::lock,
-};
+use super::{EngineSession, SessionOptions, canary::Canary, session::lock};
 use crate::{
-    Checkpoint, Conversation, DeviceChoice, DeviceKind, Error, ErrorKind, Model, OpenOptions, Result, Tokenizer,
+    Checkpoint, Conversation, DeviceChoice, DeviceKind, Error, ErrorKind, Model, OpenOptions, Result,
+    Tokenizer,
     checkpoint::{ModelSource, SectionCheck},
 };
 
@@ -99,8 +96,27 @@ impl Engine {
             }
         }
         tell(OpenStage::Ready, 1.0)?;
+        Ok(Self::new(model, tokenizer, canary))
+    }
+
+    /// The engine of a model that was opened otherwise.
+    ///
+    /// # Errors
+    /// [`Tokenizer`](ErrorKind::Tokenizer) when it has none, [`Io`](ErrorKind::Io).
+    pub fn with_model(model: Model) -> Result<Self> {
+        let tokenizer = match model.checkpoint() {
+            Some(checkpoint) => checkpoint.tokenizer()?,
+            None => {
+                let reason = "a model that was not read from a packed file has no tokenizer inside";
+                return Err(Error::new(ErrorKind::Tokenizer, reason));
+            }
+        };
+        Ok(Self::new(model, tokenizer, None))
+    }
+
+    fn new(model: Model, tokenizer: Tokenizer, canary: Option<Canary>) -> Self {
         let (last_error, last_signal) = Default::default();
-        Ok(Self(Arc::new(State { model, tokenizer, canary, last_error, last_signal })))
+        Self(Arc::new(State { model, tokenizer, canary, last_error, last_signal }))
     }
 
     /// A session with an empty cache, on a thread of its own.

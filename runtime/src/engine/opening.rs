@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, thread};
 
-use super::{
-    Engine, EngineOptions, OpenProgress,
-    guard::guard,
-    watched::Watched,
-};
+use super::{Engine, EngineOptions, OpenProgress, guard::guard, watched::Watched, worker::STACK_BYTES};
 use crate::{CancelToken, Error, ErrorKind, Result, checkpoint::ModelSource};
 
 /// A model that is being opened. Dropping it cancels.
@@ -50,9 +46,9 @@ impl Opening {
             });
             state.update(|state| state.end = End::Opened(opened));
         };
-        thread::Builder::new().name("otaro-open".to_owned()).spawn(work).map_err(|error| {
-            Error::new(ErrorKind::Device, "the system has no thread to give").with_source(error)
-        })?;
+        thread::Builder::new().name("otaro-open".to_owned()).stack_size(STACK_BYTES).spawn(work).map_err(
+            |error| Error::new(ErrorKind::Device, "the system has no thread to give").with_source(error),
+        )?;
         Ok(opening)
     }
 

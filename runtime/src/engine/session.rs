@@ -18,7 +18,7 @@ use super::{
     worker::{Command, Request, start},
 };
 use crate::{
-    Error, ErrorKind, Gate, GenerateOptions, Message, Result, SamplerSettings,
+    Answer, Error, ErrorKind, Gate, GenerateOptions, Message, Result, SamplerSettings,
     governor::{Bounds, Decision, Governor, Signal},
 };
 
@@ -68,7 +68,7 @@ pub(super) struct Shared {
     status: Mutex<Status>,
     /// The stream that was begun last.
     current: Mutex<Option<Writer>>,
-    /// Planes above the precision are to be given back before the next token.
+    /// Whether planes above the precision are to be given back.
     trim: AtomicBool,
     /// Why the session can go on no more.
     given_up: Mutex<Option<String>>,
@@ -187,10 +187,7 @@ impl EngineSession {
         self.usable(lock(&self.commands).as_ref())?;
         let decision = lock(&self.shared.governor).signal(signal, self.shared.began.elapsed());
         if decision.trim {
-            // At once, as a suspended worker would not; and again by the worker, whose pass may be reading
-            // what was just given back.
-            self.shared.engine.model().trim(decision.precision);
-            self.shared.trim.store(true, Ordering::SeqCst);
+            self.shared.ask_to_trim();
         }
         self.shared.engine.note_signal(&decision.reason);
         *lock(&self.shared.last_decision) = Some(decision.reason.clone());
@@ -203,8 +200,7 @@ impl EngineSession {
     /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
     pub fn trim(&self) -> Result<()> {
         self.usable(lock(&self.commands).as_ref())?;
-        self.shared.engine.model().trim(self.shared.settle());
-        self.shared.trim.store(true, Ordering::SeqCst);
+        self.shared.ask_to_trim();
         Ok(())
     }
 
@@ -290,15 +286,34 @@ impl Shared {
         change(&mut lock(&self.status));
     }
 
-    pub(super) fn trim_if_asked(&self) {
-        if self.trim.swap(false, Ordering::SeqCst) {
-            self.engine.model().trim(self.settle());
+    /// The worker trims before its next token, as its pass may read what would be given back meanwhile, and
+    /// nobody else waits for a device that is at work. A worker that is idle or held would not.
+    fn ask_to_trim(&self) {
+        self.trim.store(true, Ordering::SeqCst);
+        if self.gate.is_closed() || !lock(&self.status).generating {
+            self.trim_if_asked();
         }
     }
 
-    /// The device has computed a token.
-    pub(super) fn first_token(&self) {
+    pub(super) fn trim_if_asked(&self) {
+        if self.trim.swap(false, Ordering::SeqCst) {
+            self.engine.model().trim(self.settle());
+            let weight_bytes = self.engine.model().resident_bytes();
+            self.status(|status| status.weight_bytes = weight_bytes);
+        }
+    }
+
+    /// Takes note of a step of the generation.
+    pub(super) fn step(&self, answer: &Answer<'_>, time: Duration) {
         self.engine.survived();
+        let figures = answer.metrics();
+        let weight_bytes = self.engine.model().resident_bytes();
+        self.status(|status| {
+            status.step(&figures, time);
+            status.context_used = answer.context_used();
+            status.kv_bytes = answer.kv_bytes();
+            status.weight_bytes = weight_bytes;
+        });
     }
 
     pub(super) fn note_error(&self, error: &Error) {
@@ -331,7 +346,7 @@ impl Shared {
             context_used: status.context_used,
             context_length: status.context_length,
             kv_bytes: status.kv_bytes,
-            weight_bytes: self.engine.model().resident_bytes(),
+            weight_bytes: status.weight_bytes,
             last_decision: lock(&self.last_decision).clone(),
         }
     }

@@ -37,7 +37,8 @@ pub struct SessionMetrics {
     pub context_length: usize,
     /// Bytes of the KV cache.
     pub kv_bytes: u64,
-    /// Bytes of weights in memory because passes needed them, of all sessions of the model.
+    /// Bytes of weights in memory because passes needed them, of all sessions of the model, as of the last
+    /// token of this one.
     pub weight_bytes: u64,
     /// What the last signal led to, if there was one.
     pub last_decision: Option<String>,
@@ -56,6 +57,7 @@ pub(super) struct Status {
     pub(super) context_used: usize,
     pub(super) context_length: usize,
     pub(super) kv_bytes: u64,
+    pub(super) weight_bytes: u64,
 }
 
 impl Status {

@@ -35,7 +35,8 @@ fn batches_are_as_long_as_they_should_be() {
     for (between, tokens) in [(1, 29), (2, 14), (10, 2), (16, 1), (40, 1), (500, 1)] {
         let mut pace = Pace::default();
         let times = (0..200).map(|index| start + Duration::from_millis(between * index));
-        let left: Vec<_> = times.enumerate().filter(|&(_, now)| pace.leaves(now)).map(|(index, _)| index).collect();
+        let left: Vec<_> =
+            times.enumerate().filter(|&(_, now)| pace.leaves(now)).map(|(index, _)| index).collect();
         assert_eq!(left[0], 0);
         assert!(left.windows(2).all(|pair| pair[1] - pair[0] == tokens), "{between} ms: {left:?}");
     }

@@ -9,12 +9,7 @@ use std::{
     time::Instant,
 };
 
-use super::{
-    guard::guard,
-    session::Shared,
-    status::Status,
-    stream::Writer,
-};
+use super::{guard::guard, session::Shared, status::Status, stream::Writer};
 use crate::{
     Answer, Conversation, Error, ErrorKind, FinishReason, GenerateOptions, Message, Result, SamplerSettings,
 };
@@ -34,14 +29,16 @@ pub(super) enum Command {
     Restore(Vec<Message>),
 }
 
+/// Bytes of the stack of a thread of the engine: chat templates are programs that may call themselves.
+pub(super) const STACK_BYTES: usize = 4 << 20;
+
 /// Starts the thread. It ends when the sender is dropped, or after a panic.
 pub(super) fn start(conversation: Conversation, shared: Arc<Shared>) -> Result<Sender<Command>> {
     let (sender, receiver) = channel();
     let worker = Worker { conversation, shared };
-    thread::Builder::new()
-        .name("otaro-session".to_owned())
-        .spawn(move || worker.work(&receiver))
-        .map_err(|error| Error::new(ErrorKind::Device, "the system has no thread to give").with_source(error))?;
+    thread::Builder::new().name("otaro-session".to_owned()).spawn(move || worker.work(&receiver)).map_err(
+        |error| Error::new(ErrorKind::Device, "the system has no thread to give").with_source(error),
+    )?;
     Ok(sender)
 }
 
@@ -124,13 +121,7 @@ fn stream(shared: &Shared, answer: &mut Answer<'_>, writer: &Writer) -> Result<(
         let Some(token) = answer.next() else { return Ok(()) };
         let time = start.elapsed().saturating_sub(shared.gate.waited() - held);
         let token = token?;
-        shared.first_token();
-        let figures = answer.metrics();
-        let (context_used, kv_bytes) = (answer.context_used(), answer.kv_bytes());
-        shared.status(|status| {
-            status.step(&figures, time);
-            (status.context_used, status.kv_bytes) = (context_used, kv_bytes);
-        });
+        shared.step(answer, time);
         if !writer.push(&token, precision) {
             return Ok(());
         }
@@ -140,7 +131,8 @@ fn stream(shared: &Shared, answer: &mut Answer<'_>, writer: &Writer) -> Result<(
 impl Status {
     /// A new generation begins: the figures of the last one are over.
     fn begin(&mut self) {
-        let Self { context_used, context_length, kv_bytes, .. } = *self;
-        *self = Self { generating: true, context_used, context_length, kv_bytes, ..Self::default() };
+        let Self { context_used, context_length, kv_bytes, weight_bytes, .. } = *self;
+        let kept = Self { context_used, context_length, kv_bytes, weight_bytes, ..Self::default() };
+        *self = Self { generating: true, ..kept };
     }
 }

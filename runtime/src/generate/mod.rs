@@ -5,7 +5,7 @@ mod generator;
 mod metrics;
 mod sampler;
 #[cfg(test)]
-mod test_models;
+pub(crate) mod test_models;
 
 pub use conversation::{Answer, Conversation};
 pub use generator::{FinishReason, GenerateOptions, Generator, Token};

@@ -47,7 +47,8 @@ impl Bounds {
         if (self.min..=self.max).contains(&precision) {
             return Ok(());
         }
-        let reason = format!("{precision} is outside of {} to {}, the bounds of this session", self.min, self.max);
+        let reason =
+            format!("{precision} is outside of {} to {}, the bounds of this session", self.min, self.max);
         Err(Error::new(ErrorKind::InvalidArgument, reason))
     }
 }
@@ -280,6 +281,10 @@ mod tests {
         assert_eq!(governor.want(M[3], seconds(3)).expect("inside"), M[3]);
         assert_eq!(governor.wanted(), M[3]);
         governor.signal(Signal::Thermal(Thermal::Nominal), seconds(4));
-        assert_eq!(governor.want(M[8], seconds(5)).expect("inside"), M[8], "an app that asks is not made to wait");
+        assert_eq!(
+            governor.want(M[8], seconds(5)).expect("inside"),
+            M[8],
+            "an app that asks is not made to wait"
+        );
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn free() -> Option<FreeMemory> {
 
 /// On macOS the pages that are free or can be freed without writing anything.
 #[cfg(target_os = "macos")]
+#[expect(deprecated, reason = "the crate that libc refers to is not needed for one number")]
 pub(super) fn free() -> Option<FreeMemory> {
     let mut statistics = MaybeUninit::<libc::vm_statistics64>::zeroed();
     let mut count = libc::HOST_VM_INFO64_COUNT;
@@ -60,13 +61,13 @@ pub(super) fn free() -> Option<FreeMemory> {
     Some(FreeMemory { bytes: pages * page_bytes, source: FreeMemorySource::System })
 }
 
+#[expect(deprecated, reason = "the crate that libc refers to is not needed for one number")]
 pub(super) fn process() -> ProcessMemory {
     let mut info = MaybeUninit::<TaskVmInfo>::zeroed();
     let words = size_of::<TaskVmInfo>() / size_of::<libc::natural_t>();
     let mut count = words as libc::mach_msg_type_number_t;
     // SAFETY: the kernel writes at most `count` words, which is the size of the value; zeros are a value.
     let info = unsafe {
-        #[expect(deprecated, reason = "the crate that libc refers to is not needed for one number")]
         let task = libc::mach_task_self_;
         let into = info.as_mut_ptr().cast();
         if libc::task_info(task, TASK_VM_INFO, into, &raw mut count) != libc::KERN_SUCCESS {
