@@ -4,6 +4,7 @@ mod aarch64;
 mod deny;
 mod example;
 mod fuzz;
+mod kotlin;
 mod process;
 mod runner;
 mod setup;
@@ -32,6 +33,8 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Generate the Swift code, compile the package in ios/ and run its tests; on a Mac, make its XCFramework
     Swift,
+    /// Build the Kotlin package and test it on the JVM
+    Kotlin(kotlin::Options),
     /// Check licences, banned crates and sources of the dependency tree
     Deny,
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Setup => setup::prepare().map(|note| eprintln!("{note}")),
         Chore::Fuzz(options) => fuzz::fuzz(&options).map(|note| eprintln!("{note}")),
         Chore::Swift => swift::check().map(|note| eprintln!("{note}")),
+        Chore::Kotlin(options) => kotlin::run_with(&options).map(|note| eprintln!("{note}")),
         Chore::Deny => deny::check().map(|_| ()),
     };
     match result {

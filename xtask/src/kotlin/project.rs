@@ -1,0 +1,144 @@
+//! Which Kotlin code is compiled against what, and which of it is tested.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use super::{
+    compile::{Compilation, Rules},
+    jars::{Jars, Set},
+    junit::Tests,
+};
+use crate::process::root;
+
+/// The framework itself: what is compiled against it finds it in Robolectric's sandbox when it runs.
+const FRAMEWORK: &str = "android-all-instrumented";
+
+/// The Kotlin code, with what it is compiled by, from and against.
+pub(super) struct Project {
+    jars: Jars,
+    compiler: Vec<PathBuf>,
+    /// The library for this machine.
+    library: PathBuf,
+    generated: PathBuf,
+}
+
+/// Some of the code, compiled.
+struct Module {
+    classes: PathBuf,
+    /// What it is compiled against.
+    path: Vec<PathBuf>,
+}
+
+impl Module {
+    /// What code that uses it is compiled against.
+    fn with(&self, more: &[PathBuf]) -> Vec<PathBuf> {
+        [&[self.classes.clone()][..], &self.path, more].concat()
+    }
+}
+
+impl Project {
+    pub(super) fn new(jars: Jars, library: PathBuf, generated: PathBuf) -> Result<Self> {
+        let compiler = jars.get(&[Set::Compiler])?;
+        Ok(Self { jars, compiler, library, generated })
+    }
+
+    /// Compiles all of it and runs the tests; returns how many passed.
+    pub(super) fn test(&self) -> Result<usize> {
+        let core = self.core()?;
+        let android = self.android(&core)?;
+        let sample = self.sample(&android)?;
+        let test = self.jars.get(&[Set::Test])?;
+
+        let sources = files_of(&folder("otaro/src/test/kotlin/dev/otaro"))?;
+        let tests = self.module("otaro-test", Rules::NoWarnings, sources, core.with(&test), &core)?;
+        let mut passed = self.run(&tests, &[])?;
+
+        let sources = vec![folder("otaro/src/test/kotlin/dev/otaro/android")];
+        let tests =
+            self.module("otaro-android-test", Rules::NoWarnings, sources, android.with(&test), &android)?;
+        passed += self.run(&tests, &self.robolectric())?;
+
+        let sources = vec![folder("sample/src/test/kotlin")];
+        let tests = self.module("sample-test", Rules::NoWarnings, sources, sample.with(&test), &sample)?;
+        passed += self.run(&tests, &[])?;
+        Ok(passed)
+    }
+
+    /// The package without Android.
+    fn core(&self) -> Result<Module> {
+        let libraries = self.jars.get(&[Set::Library])?;
+        let generated =
+            self.compile("otaro-ffi", Rules::Generated, vec![self.generated.clone()], libraries, &[])?;
+        let sources = files_of(&folder("otaro/src/main/kotlin/dev/otaro"))?;
+        self.compile("otaro", Rules::ExplicitApi, sources, generated.with(&[]), &[])
+    }
+
+    /// The parts of the package for Android.
+    fn android(&self, core: &Module) -> Result<Module> {
+        let path = core.with(&self.jars.get(&[Set::Android])?);
+        let sources = vec![folder("otaro/src/main/kotlin/dev/otaro/android")];
+        self.module("otaro-android", Rules::ExplicitApi, sources, path, core)
+    }
+
+    /// The sample app.
+    fn sample(&self, android: &Module) -> Result<Module> {
+        let path = android.with(&self.jars.get(&[Set::Sample])?);
+        let sources = vec![folder("sample/src/main/kotlin")];
+        self.compile("sample", Rules::NoWarnings, sources, path, &self.jars.get(&[Set::Compose])?)
+    }
+
+    fn compile(
+        &self,
+        name: &str,
+        rules: Rules,
+        sources: Vec<PathBuf>,
+        path: Vec<PathBuf>,
+        plugins: &[PathBuf],
+    ) -> Result<Module> {
+        let compilation =
+            Compilation { name, rules, sources: &sources, classpath: &path, friends: &[], plugins };
+        Ok(Module { classes: compilation.run(&self.compiler)?, path })
+    }
+
+    /// Compiles what belongs to another module and may use what that one keeps to itself.
+    fn module(
+        &self,
+        name: &str,
+        rules: Rules,
+        sources: Vec<PathBuf>,
+        path: Vec<PathBuf>,
+        friend: &Module,
+    ) -> Result<Module> {
+        let friends = [friend.classes.clone()];
+        let compilation =
+            Compilation { name, rules, sources: &sources, classpath: &path, friends: &friends, plugins: &[] };
+        Ok(Module { classes: compilation.run(&self.compiler)?, path })
+    }
+
+    fn run(&self, tests: &Module, options: &[String]) -> Result<usize> {
+        let framework = |path: &PathBuf| path.to_string_lossy().contains(FRAMEWORK);
+        let path: Vec<_> = tests.path.iter().filter(|path| !framework(path)).cloned().collect();
+        Tests { classes: &tests.classes, path: &path, library: &self.library, options }.run()
+    }
+
+    /// The framework comes from the folder of jars, and from nowhere else.
+    fn robolectric(&self) -> [String; 2] {
+        let jars = self.jars.folder().display();
+        ["-Drobolectric.offline=true".to_owned(), format!("-Drobolectric.dependency.dir={jars}")]
+    }
+}
+
+/// A folder of the Android project.
+fn folder(path: &str) -> PathBuf {
+    root().join("android").join(path)
+}
+
+/// The files of a folder, without those of folders in it.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect())
+}
