@@ -13,7 +13,7 @@ use crate::{
 /// A conversation, on a thread of its own. Every method returns at once, from any thread at any time; after
 /// `close` all but `close` fail with `Closed`.
 #[derive(Debug, uniffi::Object)]
-pub struct Session(EngineSession);
+pub struct Session(Arc<EngineSession>);
 
 /// Who says a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
@@ -177,7 +177,7 @@ pub struct Metrics {
 }
 
 impl Session {
-    pub(crate) fn new(session: EngineSession) -> Self {
+    pub(crate) fn new(session: Arc<EngineSession>) -> Self {
         Self(session)
     }
 

@@ -2,7 +2,8 @@
 
 use crate::OtaroError;
 
-/// An answer in progress, pulled a batch at a time. Dropping it cancels.
+/// An answer in progress, pulled a batch at a time. Dropping it cancels. It keeps its session alive, until that is
+/// closed.
 #[derive(Debug, uniffi::Object)]
 pub struct TokenStream(otaro::engine::TokenStream);
 

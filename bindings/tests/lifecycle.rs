@@ -71,11 +71,14 @@ fn handles_may_go_in_any_order() {
     drop(model);
     let stream = ask(&session, 20);
     assert_eq!(read(&stream).token_ids.len(), 20, "a session keeps what it needs");
+    let stream = ask(&session, 20);
     drop(session);
-    in_time("the drop", || {
+    assert_eq!(read(&stream).token_ids.len(), 20, "and so does a stream");
+    in_time("the close", || {
         let session = support::session(&support::model());
         let stream = ask(&session, 480);
         stream.next_blocking().expect("no error");
+        session.close();
         drop(session);
         end_of(&stream) == Some(ErrorKind::Closed)
     });

@@ -9,8 +9,8 @@ use std::{
 };
 
 use otaro_ffi::{
-    DeviceChoice, ErrorKind, ModelSource, OpenOptions, OpenStage, PreflightOptions, build_info, diagnostics,
-    open, preflight,
+    DeviceChoice, ErrorKind, ModelSource, OpenOptions, OpenStage, PreflightOptions, SessionOptions,
+    build_info, diagnostics, open, preflight,
 };
 use support::{MODEL, ask, kind, model, on_cpu, opened, read, session, source};
 
@@ -82,7 +82,9 @@ fn files_that_are_no_models_are_errors_by_kind() {
     let prefix = opened(write("prefix", &model[..model.len() * 3 / 4]), on_cpu()).expect("a model at less");
     let most = prefix.info().expect("an open model").max_mantissa_bits;
     assert!((3..8).contains(&most), "{most}");
-    let session = session(&prefix);
+    assert_eq!(kind(prefix.session(SessionOptions::default())), ErrorKind::MissingPlanes);
+    let options = SessionOptions { mantissa_bits: 3, ..SessionOptions::default() };
+    let session = prefix.session(options).expect("the lowest precision");
     assert_eq!(kind(session.set_precision(8)), ErrorKind::MissingPlanes);
     assert_eq!(session.set_precision(most).expect("it is there"), most);
 }

@@ -4,7 +4,8 @@
 //! [`EngineSession`] is a conversation on a thread of its own: questions go to it in order, tokens come back through a
 //! [`TokenStream`] that is pulled. The precision, signals and figures go past that thread and never wait for it.
 //!
-//! What is thrown away is closed: a dropped stream cancels, a dropped session ends its thread.
+//! What is thrown away is closed: a dropped stream cancels, a dropped session ends its thread. A stream keeps its session
+//! and a session its model alive.
 
 mod canary;
 mod diagnostics;

@@ -125,8 +125,8 @@ impl Engine {
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) for options out of range,
     /// [`MissingPlanes`](ErrorKind::MissingPlanes), [`ChatTemplate`](ErrorKind::ChatTemplate),
     /// [`Device`](ErrorKind::Device).
-    pub fn session(&self, options: SessionOptions) -> Result<EngineSession> {
-        EngineSession::new(self, options)
+    pub fn session(&self, options: SessionOptions) -> Result<Arc<EngineSession>> {
+        EngineSession::new(self, options).map(Arc::new)
     }
 
     /// The model.

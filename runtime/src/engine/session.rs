@@ -47,7 +47,7 @@ impl Default for SessionOptions {
 }
 
 /// A conversation on a thread of its own. Every method may be called from any thread at any time, and none
-/// waits for tokens.
+/// waits for tokens. Dropping it, and the stream of an answer in progress, closes it.
 #[derive(Debug)]
 pub struct EngineSession {
     shared: Arc<Shared>,
@@ -117,7 +117,7 @@ impl EngineSession {
     /// [`Suspended`](ErrorKind::Suspended), [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked) after
     /// a defect, [`InvalidArgument`](ErrorKind::InvalidArgument) for options out of range.
     pub fn generate(
-        &self,
+        self: &Arc<Self>,
         request: Request,
         options: GenerateOptions,
         sampler: SamplerSettings,
@@ -135,7 +135,7 @@ impl EngineSession {
             let reason = "the session is still at its last answer: read it to its end or cancel it";
             return Err(Error::new(ErrorKind::Busy, reason));
         }
-        let (writer, reader) = stream(self.shared.gate.clone(), self.shared.settle());
+        let (writer, reader) = stream(self.shared.gate.clone(), self.shared.settle(), Some(Arc::clone(self)));
         let options = GenerateOptions { cancel: writer.cancel_token().clone(), ..options };
         *current = Some(writer.clone());
         sender.send(Command::Generate { request, options, sampler, writer }).map_err(|_| self.ended())?;

@@ -11,7 +11,7 @@ use std::{
 
 use sefp::Precision;
 
-use super::watched::Watched;
+use super::{EngineSession, watched::Watched};
 use crate::{CancelToken, Error, ErrorKind, FinishReason, Gate, Result, Token};
 
 /// A batch leaves when waiting for one more token would make its first one older than this.
@@ -44,16 +44,20 @@ impl TokenBatch {
 }
 
 /// An answer as it is computed on another thread. Clones read from the same answer: each batch goes to one of
-/// them. Dropping the last one cancels.
+/// them. Dropping the last one cancels. A stream keeps its session alive, until that is closed.
 #[derive(Clone, Debug)]
 pub struct TokenStream(Arc<Reader>);
 
 #[derive(Debug)]
-struct Reader(Arc<Shared>);
+struct Reader {
+    shared: Arc<Shared>,
+    /// Whoever holds the stream alone still wants its end.
+    _session: Option<Arc<EngineSession>>,
+}
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.0.cancel();
+        self.shared.cancel();
     }
 }
 
@@ -87,8 +91,12 @@ enum End {
     Seen,
 }
 
-/// A new stream.
-pub(super) fn stream(gate: Gate, precision: Precision) -> (Writer, TokenStream) {
+/// A new stream, of a session that it keeps alive.
+pub(super) fn stream(
+    gate: Gate,
+    precision: Precision,
+    session: Option<Arc<EngineSession>>,
+) -> (Writer, TokenStream) {
     let state = State {
         unread: VecDeque::new(),
         gathering: TokenBatch::empty(precision),
@@ -96,7 +104,8 @@ pub(super) fn stream(gate: Gate, precision: Precision) -> (Writer, TokenStream) 
         end: End::Open,
     };
     let shared = Arc::new(Shared { state: Watched::new(state), cancel: CancelToken::with_gate(gate) });
-    (Writer(Arc::clone(&shared)), TokenStream(Arc::new(Reader(shared))))
+    let reader = Reader { shared: Arc::clone(&shared), _session: session };
+    (Writer(shared), TokenStream(Arc::new(reader)))
 }
 
 impl TokenStream {
@@ -109,7 +118,7 @@ impl TokenStream {
     /// What ended the generation, once; then `None`. [`Closed`](ErrorKind::Closed) when the session was closed
     /// meanwhile, and the errors of [`Conversation::ask`](crate::Conversation::ask) and of the device.
     pub async fn next(&self) -> Result<Option<TokenBatch>> {
-        self.0.0.state.take(State::take).await
+        self.0.shared.state.take(State::take).await
     }
 
     /// As [`next`](Self::next), blocking this thread.
@@ -117,14 +126,14 @@ impl TokenStream {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn next_blocking(&self) -> Result<Option<TokenBatch>> {
-        self.0.0.state.take_blocking(State::take)
+        self.0.shared.state.take_blocking(State::take)
     }
 
     /// Ends the answer. Whoever waits in [`next`](Self::next) returns at once, with what was not read yet and then
     /// with [`FinishReason::Cancelled`]; the engine stops before its next layer. May be called at any
     /// time, from any thread, and again.
     pub fn cancel(&self) {
-        self.0.0.cancel();
+        self.0.shared.cancel();
     }
 }
 

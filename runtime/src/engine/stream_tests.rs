@@ -7,7 +7,7 @@ fn token(id: u32, text: &str) -> Token {
 }
 
 fn new() -> (Writer, TokenStream) {
-    stream(Gate::new(), Precision::E5M6)
+    stream(Gate::new(), Precision::E5M6, None)
 }
 
 fn batch(text: &str, ids: &[u32], finish_reason: Option<FinishReason>) -> TokenBatch {

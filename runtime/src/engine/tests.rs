@@ -22,7 +22,7 @@ fn engine() -> Engine {
     hooked(|| thread::sleep(Duration::from_millis(1)))
 }
 
-fn session(engine: &Engine) -> EngineSession {
+fn session(engine: &Engine) -> Arc<EngineSession> {
     engine.session(SessionOptions::default()).expect("a session")
 }
 
@@ -30,7 +30,7 @@ fn options(max_tokens: usize) -> GenerateOptions {
     GenerateOptions { max_tokens, ignore_eos: true, ..GenerateOptions::default() }
 }
 
-fn ask(session: &EngineSession, max_tokens: usize) -> Result<TokenStream> {
+fn ask(session: &Arc<EngineSession>, max_tokens: usize) -> Result<TokenStream> {
     let question = Request::Ask("a question".into());
     session.generate(question, options(max_tokens), SamplerSettings::default())
 }
@@ -92,7 +92,7 @@ fn a_stream_brings_what_a_conversation_says() {
 fn a_completion_stands_beside_the_conversation() {
     let engine = engine();
     let (session, other) = (session(&engine), session(&engine));
-    let complete = |session: &EngineSession| {
+    let complete = |session: &Arc<EngineSession>| {
         let request = Request::Complete("once upon".into());
         read(&session.generate(request, options(20), SamplerSettings::greedy()).expect("a stream"))
     };
@@ -266,7 +266,7 @@ fn options_out_of_range_are_errors_at_once_and_a_full_context_at_its_time() {
 #[test]
 fn a_closed_session_says_so_and_lets_go_of_its_model() {
     let engine = engine();
-    let session = Arc::new(session(&engine));
+    let session = session(&engine);
     let stream = ask(&session, 300).expect("a stream");
     stream.next_blocking().expect("no error");
     let closers: Vec<_> = (0..3)
