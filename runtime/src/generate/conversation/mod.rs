@@ -28,6 +28,8 @@ pub struct Conversation {
     /// When it began: what templates write as today's date must not change the text of the past.
     began: SystemTime,
     past: Past,
+    /// That of the conversation, while `past` is that of a completion beside it.
+    set_aside: Option<Past>,
 }
 
 /// The text so far, in tokens.
@@ -81,6 +83,7 @@ impl Conversation {
             messages: Vec::new(),
             began: SystemTime::now(),
             past: Past::default(),
+            set_aside: None,
         })
     }
 
@@ -161,6 +164,7 @@ impl Conversation {
         // The tokens stay known: a new conversation often begins like the old one.
         let tokens = std::mem::take(&mut self.past.tokens);
         self.past = Past { tokens, ended: true, ..Past::default() };
+        self.set_aside = None;
         Ok(())
     }
 
@@ -172,6 +176,7 @@ impl Conversation {
     /// is not part of the conversation then.
     pub fn ask(&mut self, question: &str, options: &GenerateOptions) -> Result<Answer<'_>> {
         options.validate()?;
+        self.take_up();
         self.forget_unanswered();
         self.messages.push(Message::new(Role::User, question));
         match self.prepare(question) {
@@ -195,8 +200,8 @@ impl Conversation {
         options.validate()?;
         let tokens = self.tokenizer.encode(text)?;
         self.keep_common(&tokens)?;
-        // Without a prompt of the template in it, this is no past that a question could go on from.
-        self.past = Past { tokens, ended: true, ..Past::default() };
+        let past = std::mem::replace(&mut self.past, Past { tokens, ended: true, ..Past::default() });
+        self.set_aside.get_or_insert(past);
         self.generate(options, false)
     }
 
@@ -229,6 +234,15 @@ impl Conversation {
         Ok(Past { before, prompt_tokens: tokens.len(), tokens, prompt, ended: false })
     }
 
+    /// Goes back from a completion to the past of the conversation: its tokens, as the model cut them.
+    fn take_up(&mut self) {
+        if let Some(past) = self.set_aside.take() {
+            let common = self.common(&past.tokens);
+            self.session.truncate(common);
+            self.past = past;
+        }
+    }
+
     /// Leaves in the session what these tokens begin with.
     fn keep_common(&mut self, tokens: &[u32]) -> Result<()> {
         if tokens.is_empty() {
@@ -243,10 +257,14 @@ impl Conversation {
             );
             return Err(Error::new(ErrorKind::ContextFull, message));
         }
-        let known = &self.past.tokens[..self.session.position()];
-        let common = known.iter().zip(tokens).take_while(|(known, token)| known == token).count();
-        self.session.truncate(common);
+        self.session.truncate(self.common(tokens));
         Ok(())
+    }
+
+    /// How many tokens the session has in common with these.
+    fn common(&self, tokens: &[u32]) -> usize {
+        let known = &self.past.tokens[..self.session.position()];
+        known.iter().zip(tokens).take_while(|(known, token)| known == token).count()
     }
 
     /// The tokens of a rendered conversation.
