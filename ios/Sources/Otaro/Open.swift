@@ -11,7 +11,7 @@ import OtaroFFI
 public func preflight(
     _ source: ModelSource, options: PreflightOptions = PreflightOptions()
 ) async throws -> Preflight {
-    try translating { try OtaroFFI.preflight(source: source, options: options) }
+    try translating { try OtaroFFI.preflight(source: source, options: options.library) }
 }
 
 /// Opens a model, on a thread of the library's own. Cancelling the task ends it at its next step.
@@ -27,7 +27,7 @@ public func open(
     _ source: ModelSource, options: OpenOptions = OpenOptions(),
     progress: (@Sendable (OpenProgress) async -> Void)? = nil
 ) async throws -> Model {
-    let opening = try translating { try OtaroFFI.open(source: source, options: options) }
+    let opening = try translating { try OtaroFFI.open(source: source, options: options.library) }
     return try await withTaskCancellationHandler {
         if let progress {
             while let news = await opening.nextProgress() {

@@ -12,8 +12,6 @@ public typealias ModelSource = OtaroFFI.ModelSource
 public typealias DeviceChoice = OtaroFFI.DeviceChoice
 /// In which numbers the CPU keeps keys and values: `.f16` or `.int8`.
 public typealias KvFormat = OtaroFFI.KvFormat
-/// How a model is opened.
-public typealias OpenOptions = OtaroFFI.OpenOptions
 /// How far the opening of a model is.
 public typealias OpenProgress = OtaroFFI.OpenProgress
 /// What is being done while a model is opened.
@@ -23,8 +21,6 @@ public typealias ModelInfo = OtaroFFI.ModelInfo
 /// Which library this is.
 public typealias BuildInfo = OtaroFFI.BuildInfo
 
-/// What ``preflight(_:options:)`` is asked.
-public typealias PreflightOptions = OtaroFFI.PreflightOptions
 /// What a model will take, and the highest precision that fits.
 public typealias Preflight = OtaroFFI.Preflight
 /// What a precision takes, in bytes.
