@@ -71,7 +71,7 @@ fn estimates_are_kept() {
 }
 
 /// A session of the model that ships that has used so many tokens.
-fn shipped(precision: Precision, tokens: usize) -> (Engine, otaro::engine::EngineSession) {
+fn shipped(precision: Precision, tokens: usize) -> (Engine, Arc<otaro::engine::EngineSession>) {
     let open = OpenOptions { device: DeviceChoice::Cpu, ..OpenOptions::default() };
     let options = EngineOptions { open, ..EngineOptions::default() };
     let engine = Engine::open(ModelSource::Path(SHIPPED.into()), &options, &mut |_| Ok(())).unwrap();
