@@ -55,7 +55,7 @@ pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &Can
         !arguments.mixed_precision || device.supports_dtype(FloatDType::F16),
         "this device does not multiply in 16-bit floats: leave --mixed-precision out"
     );
-    share_cores(reducer, threads);
+    share_cores(arguments.device, reducer, threads)?;
     let start = Start::prepare(arguments, reducer)?;
     let mut trainer = if arguments.resume {
         let state = State::load(&path, &parameters(&start.settings.architecture), &device)?;
@@ -101,19 +101,22 @@ pub fn threads(arguments: &RunArguments, reducer: &dyn GradientReducer) -> usize
     arguments.threads.unwrap_or_else(|| (cores() / reducer.ranks_here()).max(1))
 }
 
-/// Keeps the framework, which would use every core for a large product, to the cores of this rank; with
-/// one thread in all, to this one.
-fn share_cores(reducer: &dyn GradientReducer, threads: usize) {
-    if reducer.ranks() == 1 && threads > 1 {
-        return;
+/// Keeps the framework, which would use every core for a large product, to the cores of this rank; with a
+/// GPU, to the thread that calls.
+fn share_cores(device: DeviceName, reducer: &dyn GradientReducer, threads: usize) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    if device != DeviceName::Cpu {
+        // An error says that an earlier run of this process has done it already.
+        let _ = pool.use_current_thread().build_global();
+        return Ok(());
     }
-    if reducer.ranks() > 1 && reducer.rank() == 0 {
+    if reducer.ranks() == 1 {
+        return Ok(());
+    }
+    if reducer.rank() == 0 {
         eprintln!("{} processes, {threads} threads in each", reducer.ranks());
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    let pool = if threads == 1 { pool.use_current_thread() } else { pool };
-    // An error says that an earlier run of this process has done it already.
-    let _ = pool.build_global();
+    Ok(pool.build_global()?)
 }
 
 struct Session<'a> {

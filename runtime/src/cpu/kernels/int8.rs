@@ -44,17 +44,6 @@ impl Numbers {
     }
 }
 
-/// The steps of a precision by the code of the exponent.
-pub(super) const fn step_table(precision: Precision) -> [f32; 32] {
-    let mut table = [0.0; 32];
-    let mut code = 0;
-    while code < table.len() {
-        table[code] = step(code as u8, precision);
-        code += 1;
-    }
-    table
-}
-
 /// Sixteen rows of the matrix times every token: `[tokens][16]`.
 pub(super) fn multiply_tile_row(product: &Product<'_>, tile_row: usize, sums: &mut [[f32; LANE_ROWS]]) {
     let Product { tiles, precision, reconstruction, input } = *product;

@@ -19,7 +19,7 @@ use sefp::{GROUP_SIZE, LANE_ROWS, MAX_EXPONENT_CODE, Precision, Reconstruction};
 use self::codes::{base, code, extra_nibbles, ninth_bit};
 use super::{
     driver::{COLUMNS, InstructionSet, PANEL, Panel, PanelInput, PanelSums, STEPS, TileRow, precision},
-    int8::{self, Numbers},
+    int8::Numbers,
     quantised::Quantised,
     x86::{TILES_AHEAD, prefetch},
 };
@@ -30,7 +30,18 @@ const HALF: usize = STEPS / 2;
 const BLOCK: usize = 6;
 
 /// The steps of left-aligned codes by their exponents: up to E5M7, and at E5M8.
-static STEP_TABLES: [[f32; 32]; 2] = [int8::step_table(Precision::E5M7), int8::step_table(Precision::E5M8)];
+static STEP_TABLES: [[f32; 32]; 2] = [steps_of(Precision::E5M7), steps_of(Precision::E5M8)];
+
+/// The steps of a precision by the code of the exponent.
+const fn steps_of(precision: Precision) -> [f32; 32] {
+    let mut table = [0.0; 32];
+    let mut code = 0;
+    while code < table.len() {
+        table[code] = sefp::step(code as u8, precision);
+        code += 1;
+    }
+    table
+}
 
 /// Two tables of 16 that map an exponent to a step.
 type StepTable = [__m512; 2];
