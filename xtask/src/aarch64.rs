@@ -53,7 +53,7 @@ pub(crate) fn check() -> Result<String> {
         let test = |arguments: &[&str]| tests(&rustc, processor, arguments);
         let mut passed = 0;
         if index == 0 {
-            passed += test(&["--package", "sefp", "--lib"])?;
+            passed += test(&["--package", "sefp", "--tests"])?;
         }
         let runtime = ["--package", "otaro", "--lib", "--"];
         passed += test(&[&runtime[..], processor.modules].concat())?;
