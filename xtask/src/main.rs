@@ -35,6 +35,8 @@ enum Chore {
     Swift,
     /// Build the Kotlin package and test it on the JVM
     Kotlin(kotlin::Options),
+    /// Test the codec and the CPU device on emulated 64-bit ARM processors
+    Aarch64,
     /// Check licences, banned crates and sources of the dependency tree
     Deny,
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Chore::Fuzz(options) => fuzz::fuzz(&options).map(|note| eprintln!("{note}")),
         Chore::Swift => swift::check().map(|note| eprintln!("{note}")),
         Chore::Kotlin(options) => kotlin::run_with(&options).map(|note| eprintln!("{note}")),
+        Chore::Aarch64 => aarch64::check().map(|note| eprintln!("{note}")),
         Chore::Deny => deny::check().map(|_| ()),
     };
     match result {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    aarch64, deny, example, fuzz,
+    deny, example, fuzz,
     process::{RUNTIME, cargo, on_path, require_shared, run},
     setup,
 };
@@ -24,8 +24,6 @@ pub(crate) enum Step {
     Doc,
     /// every fuzz target for a while
     Fuzz,
-    /// the codec and the CPU device on emulated 64-bit ARM processors
-    Aarch64,
     /// the commands of the README, in both profiles
     Example,
     /// every test of the workspace, documentation tests included
@@ -54,7 +52,6 @@ impl Step {
             Self::Deny => deny::check(),
             Self::Doc => doc().map(|()| without_mpi()),
             Self::Fuzz => fuzz::fuzz(&fuzz::Options::default()),
-            Self::Aarch64 => aarch64::check(),
             Self::Example => example::check(),
             Self::Test => test().map(|()| without_mpi()),
         }
