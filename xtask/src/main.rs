@@ -1,5 +1,7 @@
 //! Every chore of this repository that takes more than one command: `cargo xtask --help`.
 
+mod android;
+mod cross;
 mod deny;
 mod example;
 mod fuzz;
@@ -7,6 +9,7 @@ mod kotlin;
 mod process;
 mod runner;
 mod setup;
+mod size;
 mod step;
 
 use std::process::ExitCode;
@@ -25,12 +28,16 @@ struct Arguments {
 enum Chore {
     /// Check everything, from a bare machine on: what continuous integration runs
     Test(runner::Options),
-    /// Install what the tests need from the system: a Vulkan driver, a C++ compiler, an MPI library
+    /// Install what the tests need from the system: a Vulkan driver, compilers, an MPI library
     Setup,
     /// Run the fuzz targets, each over its corpus and then for a while on new inputs
     Fuzz(fuzz::Options),
     /// Build the Kotlin package and test it on the JVM
     Kotlin(kotlin::Options),
+    /// Check the types for Android, assemble what can be assembled, and weigh the library
+    Android(android::Options),
+    /// Check the types of the library for the phones of both kinds
+    Cross,
     /// Check licences, banned crates and sources of the dependency tree
     Deny,
 }
@@ -41,6 +48,8 @@ fn main() -> ExitCode {
         Chore::Setup => setup::prepare().map(|note| eprintln!("{note}")),
         Chore::Fuzz(options) => fuzz::fuzz(&options).map(|note| eprintln!("{note}")),
         Chore::Kotlin(options) => kotlin::run_with(&options).map(|note| eprintln!("{note}")),
+        Chore::Android(options) => android::run_with(&options).map(|note| eprintln!("{note}")),
+        Chore::Cross => cross::check_all().map(|note| eprintln!("{note}")),
         Chore::Deny => deny::check().map(|_| ()),
     };
     match result {

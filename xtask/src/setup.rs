@@ -1,6 +1,6 @@
 //! What the tests need from the system beyond Rust: a Vulkan loader and driver for the GPU device, a
 //! C++ compiler for the fuzzer's library, and for the trainer an MPI library with its command and
-//! libclang, by which its headers are read. Debian and its relatives get the packages installed;
+//! libclang, by which its headers are read; a JDK and Maven for the Kotlin package. Debian and its relatives get the packages installed;
 //! elsewhere the message says what is missing.
 
 use std::{
@@ -21,7 +21,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 7] = [
     Need {
         what: "a Vulkan loader (libvulkan.so.1)",
         packages: &["libvulkan1"],
@@ -42,6 +42,8 @@ const NEEDS: [Need; 5] = [
         packages: &["libopenmpi-dev", "openmpi-bin"],
         present: || !linux() || (on_path("mpirun") && has_mpi_headers()),
     },
+    Need { what: "a Java compiler (javac)", packages: &["default-jdk-headless"], present: || !linux() || on_path("javac") },
+    Need { what: "Maven (mvn)", packages: &["maven"], present: || !linux() || on_path("mvn") },
     Need { what: "libclang", packages: &["libclang-dev"], present: || !linux() || has_libclang() },
 ];
 
@@ -67,7 +69,7 @@ pub(crate) fn prepare() -> Result<String> {
     Ok(format!("installed {}", packages.join(", ")))
 }
 
-fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     run(&mut apt_get(&["update"])?)?;
     run(apt_get(&["install", "--yes", "--no-install-recommends"])?.args(packages))
 }

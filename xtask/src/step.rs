@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    deny, example, fuzz,
+    deny, example, fuzz, kotlin,
     process::{RUNTIME, cargo, on_path, root, run},
     setup,
 };
@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Fuzz,
     /// the commands of the README, in both profiles
     Example,
+    /// the Kotlin package, on the JVM
+    Kotlin,
     /// every test of the workspace, documentation tests included
     Test,
 }
@@ -53,6 +55,7 @@ impl Step {
             Self::Doc => doc().map(|()| without_mpi()),
             Self::Fuzz => fuzz::fuzz(&fuzz::Options::default()),
             Self::Example => example::check(),
+            Self::Kotlin => kotlin::check(),
             Self::Test => test().map(|()| without_mpi()),
         }
     }
