@@ -17,6 +17,7 @@ fn a_stream_brings_what_a_conversation_says() {
         conversation.set_sampler(SamplerSettings::default()).expect("valid settings");
         let mut answer = conversation.ask("a question", &options(40)).expect("an answer");
         let tokens: Vec<_> = answer.by_ref().map(|token| token.expect("a token")).collect();
+        let reused_tokens = answer.metrics().reused_tokens;
         let (ids, text, end) = read(&ask(&session, 40).expect("a stream"));
         assert_eq!(ids, tokens.iter().map(|token| token.id).collect::<Vec<_>>());
         assert_eq!(text, tokens.iter().map(|token| token.text.as_str()).collect::<String>());
@@ -25,7 +26,7 @@ fn a_stream_brings_what_a_conversation_says() {
         assert_eq!(metrics.generated_tokens, 40);
         assert_eq!(metrics.finish_reason, Some(FinishReason::MaxTokens));
         assert_eq!(metrics.context_used, conversation.context().0);
-        assert_eq!(metrics.reused_tokens, answer.metrics().reused_tokens);
+        assert_eq!(metrics.reused_tokens, reused_tokens);
         assert!(metrics.decode_tokens_per_second.is_some_and(|rate| rate > 0.0));
         assert!(metrics.kv_bytes > 0 && metrics.weight_bytes > 0 && !metrics.generating);
     }
