@@ -34,8 +34,10 @@ fn assemble() -> Result<String> {
     let aar = folder.join("aar");
     fs::create_dir_all(&aar)?;
     let package = root().join("android/otaro");
-    fs::copy(package.join("consumer-rules.pro"), aar.join("proguard.txt")).context("the rules for shrinkers")?;
-    fs::copy(package.join("src/main/AndroidManifest.xml"), aar.join("AndroidManifest.xml")).context("the manifest")?;
+    fs::copy(package.join("consumer-rules.pro"), aar.join("proguard.txt"))
+        .context("the rules for shrinkers")?;
+    fs::copy(package.join("src/main/AndroidManifest.xml"), aar.join("AndroidManifest.xml"))
+        .context("the manifest")?;
 
     let mut classes = jar(&aar.join("classes.jar"));
     for module in kotlin::package()? {

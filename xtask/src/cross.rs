@@ -31,7 +31,9 @@ pub(crate) fn check_all() -> Result<String> {
 pub(crate) fn check(triple: &str) -> Result<String> {
     if !is_ready() {
         if !on_path("apt-get") {
-            return Ok(format!("{triple} skipped: the compiler with its sources comes from Debian's packages"));
+            return Ok(format!(
+                "{triple} skipped: the compiler with its sources comes from Debian's packages"
+            ));
         }
         setup::install(&PACKAGES)?;
     }

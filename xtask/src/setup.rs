@@ -43,7 +43,11 @@ const NEEDS: [Need; 9] = [
         packages: &["libopenmpi-dev", "openmpi-bin"],
         present: || !linux() || (on_path("mpirun") && has_mpi_headers()),
     },
-    Need { what: "a Java compiler (javac)", packages: &["default-jdk-headless"], present: || !linux() || on_path("javac") },
+    Need {
+        what: "a Java compiler (javac)",
+        packages: &["default-jdk-headless"],
+        present: || !linux() || on_path("javac"),
+    },
     Need { what: "Maven (mvn)", packages: &["maven"], present: || !linux() || on_path("mvn") },
     Need { what: "libclang", packages: &["libclang-dev"], present: || !linux() || has_libclang() },
     Need { what: "Clang", packages: &["clang"], present: || !linux() || on_path("clang") },

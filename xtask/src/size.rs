@@ -16,13 +16,15 @@ pub(crate) fn check(record: bool) -> Result<String> {
     run(cargo().args(["build", "--quiet", "--package", "otaro-ffi", "--lib", "--profile", "mobile"]))?;
     let name = format!("{}otaro_ffi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let library = target().join("mobile").join(name);
-    let bytes = fs::metadata(&library).with_context(|| format!("cargo built no {}", library.display()))?.len();
+    let bytes =
+        fs::metadata(&library).with_context(|| format!("cargo built no {}", library.display()))?.len();
     let path = root().join(PAGE);
     let page = fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
     let budget = budget(&page)?;
     if record {
         let row = format!("| {} | {} | {bytes} |\n", revision()?, host());
-        fs::write(&path, with_row(&page, &row)?).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, with_row(&page, &row)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     ensure!(bytes <= budget, "the library has {bytes} bytes, and its budget is {budget}: {PAGE}");
     Ok(format!("{bytes} bytes of {budget}"))
@@ -42,7 +44,8 @@ fn with_row(page: &str, row: &str) -> Result<String> {
 
 /// What was built: the commit, and whether files were changed since.
 fn revision() -> Result<String> {
-    let output = Command::new("git").current_dir(root()).args(["describe", "--always", "--dirty"]).output()?;
+    let output =
+        Command::new("git").current_dir(root()).args(["describe", "--always", "--dirty"]).output()?;
     ensure!(output.status.success(), "git does not say which revision this is");
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
