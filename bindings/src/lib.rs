@@ -5,8 +5,10 @@
 
 mod error;
 mod info;
+mod metrics;
 mod model;
 mod open;
+mod options;
 mod preflight;
 mod session;
 mod signal;
@@ -14,10 +16,12 @@ mod stream;
 
 pub use error::{ErrorKind, OtaroError};
 pub use info::{BuildInfo, build_info, diagnostics};
+pub use metrics::Metrics;
 pub use model::{Model, ModelInfo};
 pub use open::{DeviceChoice, KvFormat, ModelSource, OpenOptions, OpenProgress, OpenStage, OpenTask, open};
+pub use options::{ChatMessage, GenerationOptions, Role, SamplerOptions, SessionOptions};
 pub use preflight::{FreeMemory, FreeMemorySource, PrecisionNeed, Preflight, PreflightOptions, preflight};
-pub use session::{ChatMessage, GenerationOptions, Metrics, Role, SamplerOptions, Session, SessionOptions};
+pub use session::Session;
 pub use signal::{Decision, MemoryPressure, Signal, ThermalState};
 pub use stream::{FinishReason, TokenBatch, TokenStream};
 

@@ -57,13 +57,11 @@ pub enum KvFormat {
 #[derive(Clone, Debug, PartialEq, Eq, uniffi::Record)]
 pub struct OpenOptions {
     /// Which device is to answer.
-    #[uniffi(default)]
     pub device: DeviceChoice,
     /// Threads of the CPU; as many as there are fast cores by default.
     #[uniffi(default = None)]
     pub threads: Option<u32>,
     /// The format of the KV cache on the CPU.
-    #[uniffi(default)]
     pub kv_format: KvFormat,
     /// The precision, 3 to 8, whose planes are made ready ahead of the first token; none by default.
     #[uniffi(default = None)]

@@ -11,10 +11,8 @@ pub struct PreflightOptions {
     #[uniffi(default = None)]
     pub context_length: Option<u32>,
     /// Where it is to run. `Auto` counts with a GPU, which takes more.
-    #[uniffi(default)]
     pub device: DeviceChoice,
     /// The format of the KV cache on the CPU.
-    #[uniffi(default)]
     pub kv_format: KvFormat,
     /// Threads of the CPU; as many as there are fast cores by default.
     #[uniffi(default = None)]

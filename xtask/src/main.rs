@@ -1,6 +1,8 @@
 //! Every chore of this repository that takes more than one command: `cargo xtask --help`.
 
 mod aarch64;
+mod android;
+mod cross;
 mod deny;
 mod example;
 mod fuzz;
@@ -8,6 +10,7 @@ mod kotlin;
 mod process;
 mod runner;
 mod setup;
+mod size;
 mod step;
 mod swift;
 
@@ -27,7 +30,7 @@ struct Arguments {
 enum Chore {
     /// Check everything, from a bare machine on: what continuous integration runs
     Test(runner::Options),
-    /// Install what the tests need from the system: a Vulkan driver, a C++ compiler, an MPI library
+    /// Install what the tests need from the system: a Vulkan driver, compilers, an MPI library
     Setup,
     /// Run the fuzz targets, each over its corpus and then for a while on new inputs
     Fuzz(fuzz::Options),
@@ -37,6 +40,10 @@ enum Chore {
     Kotlin(kotlin::Options),
     /// Test the codec and the CPU device on emulated 64-bit ARM processors
     Aarch64,
+    /// Check the types for Android, assemble what can be assembled, and weigh the library
+    Android(android::Options),
+    /// Check the types of the library for the phones of both kinds
+    Cross,
     /// Check licences, banned crates and sources of the dependency tree
     Deny,
 }
@@ -49,6 +56,8 @@ fn main() -> ExitCode {
         Chore::Swift => swift::check().map(|note| eprintln!("{note}")),
         Chore::Kotlin(options) => kotlin::run_with(&options).map(|note| eprintln!("{note}")),
         Chore::Aarch64 => aarch64::check().map(|note| eprintln!("{note}")),
+        Chore::Android(options) => android::run_with(&options).map(|note| eprintln!("{note}")),
+        Chore::Cross => cross::check_all().map(|note| eprintln!("{note}")),
         Chore::Deny => deny::check().map(|_| ()),
     };
     match result {

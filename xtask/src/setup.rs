@@ -1,7 +1,8 @@
 //! What the tests need from the system beyond Rust: a Vulkan loader and driver for the GPU device, a
-//! C++ compiler for the fuzzer's library, Clang and a Swift compiler for the Swift package, and for the
-//! trainer an MPI library with its command and libclang, by which its headers are read. Debian and its
-//! relatives get the packages installed; elsewhere the message says what is missing.
+//! C++ compiler for the fuzzer's library, Clang and a Swift compiler for the Swift package, a JDK and
+//! Maven for the Kotlin package, and for the trainer an MPI library with its command and libclang, by
+//! which its headers are read. Debian and its relatives get the packages installed; elsewhere the
+//! message says what is missing.
 
 use std::{
     env, fs,
@@ -21,7 +22,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 9] = [
     Need {
         what: "a Vulkan loader (libvulkan.so.1)",
         packages: &["libvulkan1"],
@@ -42,6 +43,12 @@ const NEEDS: [Need; 7] = [
         packages: &["libopenmpi-dev", "openmpi-bin"],
         present: || !linux() || (on_path("mpirun") && has_mpi_headers()),
     },
+    Need {
+        what: "a Java compiler (javac)",
+        packages: &["default-jdk-headless"],
+        present: || !linux() || on_path("javac"),
+    },
+    Need { what: "Maven (mvn)", packages: &["maven"], present: || !linux() || on_path("mvn") },
     Need { what: "libclang", packages: &["libclang-dev"], present: || !linux() || has_libclang() },
     Need { what: "Clang", packages: &["clang"], present: || !linux() || on_path("clang") },
     Need {

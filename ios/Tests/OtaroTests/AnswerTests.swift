@@ -62,6 +62,27 @@ struct AnswerTests {
         #expect(quickest < .milliseconds(150))
     }
 
+    @Test func cancellingWakesAReaderThatWaits() async throws {
+        let session = try await newSession()
+        let (began, beginning) = AsyncStream<Void>.makeStream()
+        let reading = Task {
+            for try await _ in try session.ask("Tell me a story.", options: long(400)) {
+                try session.suspend()
+                beginning.yield()
+            }
+        }
+        for await _ in began { break }
+        // Time to read what was computed; then nothing more comes.
+        try await Task.sleep(for: .milliseconds(200))
+        let rescue = Task {
+            try await Task.sleep(for: .seconds(5))
+            session.close()
+        }
+        reading.cancel()
+        await #expect(throws: Never.self) { try await reading.value }
+        rescue.cancel()
+    }
+
     @Test func leavingTheLoopStopsTheEngine() async throws {
         let session = try await newSession()
         for try await _ in try session.ask("Tell me a story.", options: long(400)) {

@@ -13,6 +13,7 @@ mod guard;
 mod open;
 mod opening;
 mod session;
+mod shared;
 mod status;
 mod stream;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 
 use sefp::Precision;
 
-use super::{EngineSession, SessionOptions, canary::Canary, session::lock};
+use super::{EngineSession, SessionOptions, canary::Canary, shared::lock};
 use crate::{
     Checkpoint, Conversation, DeviceChoice, DeviceKind, Error, ErrorKind, Model, OpenOptions, Result,
     Tokenizer,

@@ -1,24 +1,18 @@
 //! A session as an app holds it.
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-        mpsc::Sender,
-    },
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex, mpsc::Sender};
 
 use sefp::Precision;
 
 use super::{
     Engine, SessionMetrics, TokenStream,
+    shared::{Shared, lock},
     status::Status,
-    stream::{Writer, closed, stream},
+    stream::{closed, stream},
     worker::{Command, Request, start},
 };
 use crate::{
-    Answer, Error, ErrorKind, Gate, GenerateOptions, Message, Result, SamplerSettings,
+    Error, ErrorKind, GenerateOptions, Message, Result, SamplerSettings,
     governor::{Bounds, Decision, Governor, Signal},
 };
 
@@ -57,23 +51,6 @@ pub struct EngineSession {
     has_template: bool,
 }
 
-/// What the worker and whoever holds the session share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    engine: Engine,
-    pub(super) gate: Gate,
-    began: Instant,
-    governor: Mutex<Governor>,
-    last_decision: Mutex<Option<String>>,
-    status: Mutex<Status>,
-    /// The stream that was begun last.
-    current: Mutex<Option<Writer>>,
-    /// Whether planes above the precision are to be given back.
-    trim: AtomicBool,
-    /// Why the session can go on no more.
-    given_up: Mutex<Option<String>>,
-}
-
 impl EngineSession {
     /// A session of an opened model.
     ///
@@ -94,17 +71,7 @@ impl EngineSession {
         let has_template = conversation.has_template();
         conversation.restore(options.messages)?;
         let status = Status { context_length: conversation.context().1, ..Status::default() };
-        let shared = Arc::new(Shared {
-            engine: engine.clone(),
-            gate: Gate::new(),
-            began: Instant::now(),
-            governor: Mutex::new(governor),
-            last_decision: Mutex::default(),
-            status: Mutex::new(status),
-            current: Mutex::default(),
-            trim: AtomicBool::new(false),
-            given_up: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(engine.clone(), governor, status));
         let commands = Mutex::new(Some(start(conversation, Arc::clone(&shared))?));
         Ok(Self { shared, commands, has_template })
     }
@@ -176,7 +143,7 @@ impl EngineSession {
     pub fn set_precision(&self, precision: Precision) -> Result<Precision> {
         self.usable(lock(&self.commands).as_ref())?;
         self.shared.engine.require(precision)?;
-        lock(&self.shared.governor).want(precision, self.shared.began.elapsed())
+        lock(&self.shared.governor).want(precision, self.shared.elapsed())
     }
 
     /// Takes a signal of the system; see [`governor`](crate::governor) for what it leads to.
@@ -185,7 +152,7 @@ impl EngineSession {
     /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
     pub fn signal(&self, signal: Signal) -> Result<Decision> {
         self.usable(lock(&self.commands).as_ref())?;
-        let decision = lock(&self.shared.governor).signal(signal, self.shared.began.elapsed());
+        let decision = lock(&self.shared.governor).signal(signal, self.shared.elapsed());
         if decision.trim {
             self.shared.ask_to_trim();
         }
@@ -273,85 +240,4 @@ impl Drop for EngineSession {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-impl Shared {
-    /// The precision of the next token.
-    pub(super) fn settle(&self) -> Precision {
-        lock(&self.governor).settle(self.began.elapsed())
-    }
-
-    /// Changes the figures.
-    pub(super) fn status(&self, change: impl FnOnce(&mut Status)) {
-        change(&mut lock(&self.status));
-    }
-
-    /// The worker trims before its next token, as its pass may read what would be given back meanwhile, and
-    /// nobody else waits for a device that is at work. A worker that is idle or held would not.
-    fn ask_to_trim(&self) {
-        self.trim.store(true, Ordering::SeqCst);
-        if self.gate.is_closed() || !lock(&self.status).generating {
-            self.trim_if_asked();
-        }
-    }
-
-    pub(super) fn trim_if_asked(&self) {
-        if self.trim.swap(false, Ordering::SeqCst) {
-            self.engine.model().trim(self.settle());
-            let weight_bytes = self.engine.model().resident_bytes();
-            self.status(|status| status.weight_bytes = weight_bytes);
-        }
-    }
-
-    /// Takes note of a step of the generation.
-    pub(super) fn step(&self, answer: &Answer<'_>, time: Duration) {
-        self.engine.survived();
-        let figures = answer.metrics();
-        let weight_bytes = self.engine.model().resident_bytes();
-        self.status(|status| {
-            status.step(&figures, time);
-            status.context_used = answer.context_used();
-            status.kv_bytes = answer.kv_bytes();
-            status.weight_bytes = weight_bytes;
-        });
-    }
-
-    pub(super) fn note_error(&self, error: &Error) {
-        self.engine.note_error(error);
-    }
-
-    /// Lets the session do no more.
-    pub(super) fn give_up(&self, error: &Error) {
-        *lock(&self.given_up) = Some(format!("the session has failed, open another one; {error}"));
-    }
-
-    fn metrics(&self) -> SessionMetrics {
-        let (precision, wanted_precision) = {
-            let mut governor = lock(&self.governor);
-            (governor.settle(self.began.elapsed()), governor.wanted())
-        };
-        let status = lock(&self.status).clone();
-        SessionMetrics {
-            precision,
-            wanted_precision,
-            generating: status.generating,
-            suspended: self.gate.is_closed(),
-            prompt_tokens: status.prompt_tokens,
-            reused_tokens: status.reused_tokens,
-            generated_tokens: status.generated_tokens,
-            first_token: if status.generated_tokens > 0 { status.prefill } else { Duration::ZERO },
-            prefill_tokens_per_second: status.prefill_tokens_per_second(),
-            decode_tokens_per_second: status.decode_tokens_per_second(),
-            finish_reason: status.finish_reason,
-            context_used: status.context_used,
-            context_length: status.context_length,
-            kv_bytes: status.kv_bytes,
-            weight_bytes: status.weight_bytes,
-            last_decision: lock(&self.last_decision).clone(),
-        }
-    }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

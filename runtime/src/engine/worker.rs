@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use super::{guard::guard, session::Shared, status::Status, stream::Writer};
+use super::{guard::guard, shared::Shared, status::Status, stream::Writer};
 use crate::{
     Answer, Conversation, Error, ErrorKind, FinishReason, GenerateOptions, Message, Result, SamplerSettings,
 };

@@ -32,14 +32,22 @@ pub(crate) fn run_with(options: &Options) -> Result<String> {
 
 /// Builds the library and the Kotlin code, and runs its tests.
 pub(crate) fn check() -> Result<String> {
-    let library = build_library()?;
-    let generated = folder().join("generated");
-    generate(&library, &generated)?;
-    let jars = Jars::read(folder().join("jars"))?;
-    let passed = Project::new(jars, library, generated)?.test()?;
+    let passed = project()?.test()?;
     ensure!(passed > 0, "no test of the Kotlin code ran");
     println!("kotlin: {passed} passed, 0 failed");
     Ok(format!("{passed} tests"))
+}
+
+/// The classes of the package, in folders.
+pub(crate) fn package() -> Result<Vec<PathBuf>> {
+    project()?.package()
+}
+
+fn project() -> Result<Project> {
+    let library = build_library()?;
+    let generated = folder().join("generated");
+    generate(&library, &generated)?;
+    Project::new(Jars::read(folder().join("jars"))?, library, generated)
 }
 
 /// Where everything of this step is kept.

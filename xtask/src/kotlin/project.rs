@@ -68,6 +68,15 @@ impl Project {
         Ok(passed)
     }
 
+    /// Compiles the package; returns the folders of its classes.
+    pub(super) fn package(&self) -> Result<Vec<PathBuf>> {
+        let core = self.core()?;
+        let android = self.android(&core)?;
+        // What was generated is the first that the core is compiled against.
+        let generated = core.path.first().cloned();
+        Ok(generated.into_iter().chain([core.classes, android.classes]).collect())
+    }
+
     /// The package without Android.
     fn core(&self) -> Result<Module> {
         let libraries = self.jars.get(&[Set::Library])?;

@@ -1,14 +1,10 @@
 //! The XCFramework: static libraries for devices, simulators and Macs, with the C header. Needs Xcode.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
-use super::{PACKAGE, copy, write_module_map};
+use super::{PACKAGE, made, module};
 use crate::process::{cargo, root, run, target};
 
 /// A slice of the framework: one library, of one or two processors.
@@ -25,8 +21,9 @@ const SLICES: [Slice; 3] = [
 
 /// Builds the libraries, joins them, and makes the archive and checksum of a release.
 pub(super) fn build() -> Result<()> {
-    let made = target().join("swift");
-    let headers = headers(&made)?;
+    // In a folder of the module's name: the headers of several frameworks meet in one place.
+    let headers = made().join("headers");
+    module(&headers.join("OtaroC"), "")?;
     let framework = root().join(PACKAGE).join("OtaroC.xcframework");
     if framework.exists() {
         fs::remove_dir_all(&framework).with_context(|| format!("cannot remove {}", framework.display()))?;
@@ -34,7 +31,7 @@ pub(super) fn build() -> Result<()> {
     let mut create = Command::new("xcodebuild");
     create.arg("-create-xcframework");
     for slice in &SLICES {
-        create.arg("-library").arg(library(slice, &made)?).arg("-headers").arg(&headers);
+        create.arg("-library").arg(library(slice)?).arg("-headers").arg(&headers);
     }
     run(create.arg("-output").arg(&framework))?;
     let archive = framework.with_extension("xcframework.zip");
@@ -42,23 +39,15 @@ pub(super) fn build() -> Result<()> {
     run(Command::new("swift").args(["package", "compute-checksum"]).arg(archive))
 }
 
-/// The header and its module map, in a folder of the module's name: those of several frameworks meet in one place.
-fn headers(made: &Path) -> Result<PathBuf> {
-    let headers = made.join("headers");
-    copy(&made.join("OtaroC.h"), &headers.join("OtaroC/OtaroC.h"))?;
-    write_module_map(&headers.join("OtaroC"), "", "")?;
-    Ok(headers)
-}
-
 /// The library of a slice.
-fn library(slice: &Slice, made: &Path) -> Result<PathBuf> {
+fn library(slice: &Slice) -> Result<PathBuf> {
     let mut libraries = Vec::new();
     for triple in slice.targets {
         run(Command::new("rustup").args(["target", "add", triple]))?;
         run(cargo().args(["build", "--release", "--package", "otaro-ffi", "--lib", "--target", triple]))?;
         libraries.push(target().join(triple).join("release/libotaro_ffi.a"));
     }
-    let folder = made.join(slice.name);
+    let folder = made().join(slice.name);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let joined = folder.join("libotaro_ffi.a");
     run(Command::new("lipo").arg("-create").args(libraries).arg("-output").arg(&joined))?;
