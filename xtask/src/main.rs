@@ -2,6 +2,7 @@
 
 mod aarch64;
 mod android;
+mod bindings;
 mod cross;
 mod deny;
 mod example;

@@ -9,9 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// Everything but the trainer, for cargo. Built together with the trainer, the dependencies of the
-/// runtime would get the features that the trainer asks for, and not those they are shipped with.
-pub(crate) const RUNTIME: [&str; 3] = ["--workspace", "--exclude", "otaro-trainer"];
+/// The runtime and what is around it, for cargo. Built together with the trainer or the generator of the
+/// bindings, the dependencies would get the features that those ask for, and not the ones they are shipped with.
+pub(crate) const RUNTIME: [&str; 5] =
+    ["--workspace", "--exclude", "otaro-trainer", "--exclude", "otaro-bindgen"];
 
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {

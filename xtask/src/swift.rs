@@ -4,7 +4,7 @@ mod framework;
 mod toolchain;
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use self::toolchain::Toolchain;
-use crate::process::{RUNTIME, cargo, line, root, run, target};
+use crate::{
+    bindings,
+    process::{line, root, run, target},
+};
 
 const PACKAGE: &str = "ios";
 const SAMPLE: &str = "ios/Sample.swiftpm";
@@ -39,14 +42,7 @@ pub(crate) fn check() -> Result<String> {
 
 /// Builds the library of this machine, and from it the Swift code, the C header and its module map.
 fn generate() -> Result<()> {
-    // With the features of dependencies that the other tests have too.
-    run(cargo().arg("build").args(RUNTIME).arg("--lib"))?;
-    let library = format!("{}otaro_ffi{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
-    let bindgen = ["run", "--quiet", "-p", "otaro-ffi", "--features", "cli", "--bin", "uniffi-bindgen", "--"];
-    let what = ["generate", "--language", "swift", "--no-format", "--library"];
-    let mut command = cargo();
-    command.args(bindgen).args(what).arg(library_folder().join(library));
-    run(command.arg("--out-dir").arg(made()))?;
+    bindings::generate("swift", &bindings::build_library()?, &made())?;
     let sources = root().join(PACKAGE).join("Sources");
     copy(&made().join("OtaroFFI.swift"), &sources.join("OtaroFFI/OtaroFFI.swift"))?;
     module(&sources.join("OtaroC"), "    link \"otaro_ffi\"\n")?;

@@ -6,13 +6,16 @@ mod jars;
 mod junit;
 mod project;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
 
 use self::{jars::Jars, project::Project};
-use crate::process::{RUNTIME, cargo, run, target};
+use crate::{
+    bindings::{build_library, generate},
+    process::target,
+};
 
 /// What to do.
 #[derive(Args)]
@@ -25,7 +28,9 @@ pub(crate) struct Options {
 /// Builds the library and the Kotlin code and runs its tests, or only generates.
 pub(crate) fn run_with(options: &Options) -> Result<String> {
     match &options.generate {
-        Some(out) => generate(&build_library()?, out).map(|()| format!("generated into {}", out.display())),
+        Some(out) => {
+            generate("kotlin", &build_library()?, out).map(|()| format!("generated into {}", out.display()))
+        }
         None => check(),
     }
 }
@@ -46,28 +51,11 @@ pub(crate) fn package() -> Result<Vec<PathBuf>> {
 fn project() -> Result<Project> {
     let library = build_library()?;
     let generated = folder().join("generated");
-    generate(&library, &generated)?;
+    generate("kotlin", &library, &generated)?;
     Project::new(Jars::read(folder().join("jars"))?, library, generated)
 }
 
 /// Where everything of this step is kept.
 fn folder() -> PathBuf {
     target().join("kotlin")
-}
-
-/// The library for this machine, built with the features of dependencies that the other tests have too.
-fn build_library() -> Result<PathBuf> {
-    run(cargo().arg("build").args(RUNTIME).args(["--lib", "--quiet"]))?;
-    let name = format!("{}otaro_ffi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let library = target().join("debug").join(name);
-    ensure!(library.is_file(), "cargo built no {}", library.display());
-    Ok(library)
-}
-
-/// The Kotlin code over the library, which is not committed.
-fn generate(library: &Path, out: &Path) -> Result<()> {
-    let generator =
-        ["run", "--quiet", "-p", "otaro-ffi", "--features", "cli", "--bin", "uniffi-bindgen", "--"];
-    let what = ["generate", "--language", "kotlin", "--no-format", "--library"];
-    run(cargo().args(generator).args(what).arg(library).arg("--out-dir").arg(out))
 }
