@@ -103,14 +103,14 @@ fn it_computes_what_the_twin_computes() {
     let shapes = [
         heads(4, 2, 10),
         heads(8, 8, 64),
-        heads(32, 8, 64),
+        heads(12, 3, 64),
         heads(6, 2, 128),
         heads(7, 1, 6),
         heads(3, 1, 80),
     ];
     for shape in shapes {
         for (tokens, format) in
-            [(1, KvFormat::F16), (63, KvFormat::F32), (130, KvFormat::Int8), (700, KvFormat::F16)]
+            [(1, KvFormat::F16), (63, KvFormat::F32), (130, KvFormat::Int8), (530, KvFormat::F16)]
         {
             let text = Text::random(shape, tokens);
             let error = distance(&text.blocked(format, &[tokens], 3), &text.twin(format, &[tokens]));
@@ -122,7 +122,7 @@ fn it_computes_what_the_twin_computes() {
 #[test]
 fn neither_threads_nor_batches_change_a_bit() {
     let tokens = SPAN_POSITIONS * 2 + 70;
-    for shape in [heads(4, 1, 64), heads(6, 3, 16)] {
+    for shape in [heads(4, 1, 32), heads(6, 3, 16)] {
         let text = Text::random(shape, tokens);
         for format in [KvFormat::F16, KvFormat::Int8] {
             let expected = text.blocked(format, &[tokens], 1);
@@ -130,12 +130,8 @@ fn neither_threads_nor_batches_change_a_bit() {
             odd.push(tokens - odd.iter().sum::<usize>());
             for (batches, threads) in [(odd.clone(), 2), (odd, 5), (vec![1; tokens], 1), (vec![1; tokens], 3)]
             {
-                {
-                    assert!(
-                        text.blocked(format, &batches, threads) == expected,
-                        "{shape:?}, {threads} threads"
-                    );
-                }
+                let same = text.blocked(format, &batches, threads) == expected;
+                assert!(same, "{shape:?}, {threads} threads");
             }
         }
     }
