@@ -4,9 +4,9 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    deny, example, fuzz,
+    aarch64, deny, example, fuzz, kotlin,
     process::{RUNTIME, cargo, on_path, require_shared, run},
-    setup,
+    setup, swift,
 };
 
 /// One of the things that `cargo xtask test` checks.
@@ -26,6 +26,12 @@ pub(crate) enum Step {
     Fuzz,
     /// the commands of the README, in both profiles
     Example,
+    /// the codec, the kernels and the runtime on emulated 64-bit ARM processors
+    Aarch64,
+    /// the Kotlin package and the state of its sample app, on the JVM
+    Kotlin,
+    /// the Swift package and the state of its sample app
+    Swift,
     /// every test of the workspace, documentation tests included
     Test,
 }
@@ -53,6 +59,9 @@ impl Step {
             Self::Doc => doc().map(|()| without_mpi()),
             Self::Fuzz => fuzz::fuzz(&fuzz::Options::default()),
             Self::Example => example::check(),
+            Self::Aarch64 => aarch64::check(),
+            Self::Kotlin => kotlin::check(),
+            Self::Swift => swift::check(),
             Self::Test => test().map(|()| without_mpi()),
         }
     }

@@ -38,7 +38,8 @@ impl Toolchain {
         }
         let folder = target().join("tools").join(format!("swift-{RELEASE}"));
         if !folder.is_dir() {
-            bootstrap(&folder)?;
+            // Once more, as it is a long way.
+            bootstrap(&folder).or_else(|_| bootstrap(&folder))?;
         }
         Ok(Some(Self::Root(folder)))
     }
