@@ -15,7 +15,10 @@ use super::{
 use crate::process::root;
 
 /// The framework itself: what is compiled against it finds it in Robolectric's sandbox when it runs.
-const FRAMEWORK: &str = "android-all-instrumented";
+const FRAMEWORK: &str = "android-all-";
+
+/// What of the sample app is compiled: the rest needs what only Google publishes.
+const SAMPLE: [&str; 3] = ["Chat.kt", "ChatScreen.kt", "ChatState.kt"];
 
 /// The Kotlin code, with what it is compiled by, from and against.
 pub(super) struct Project {
@@ -50,7 +53,7 @@ impl Project {
     pub(super) fn test(&self) -> Result<usize> {
         let core = self.core()?;
         let android = self.android(&core)?;
-        let sample = self.sample(&android)?;
+        let sample = self.sample(&core)?;
         let test = self.jars.get(&[Set::Test])?;
 
         let sources = files_of(&folder("otaro/src/test/kotlin/dev/otaro"))?;
@@ -58,8 +61,9 @@ impl Project {
         let mut passed = self.run(&tests, &[])?;
 
         let sources = vec![folder("otaro/src/test/kotlin/dev/otaro/android")];
-        let tests =
+        let mut tests =
             self.module("otaro-android-test", Rules::NoWarnings, sources, android.with(&test), &android)?;
+        tests.path.push(self.stand_ins()?.classes);
         passed += self.run(&tests, &self.robolectric())?;
 
         let sources = vec![folder("sample/src/test/kotlin")];
@@ -93,11 +97,19 @@ impl Project {
         self.module("otaro-android", Rules::ExplicitApi, sources, path, core)
     }
 
-    /// The sample app.
-    fn sample(&self, android: &Module) -> Result<Module> {
-        let path = android.with(&self.jars.get(&[Set::Sample])?);
-        let sources = vec![folder("sample/src/main/kotlin")];
-        self.compile("sample", Rules::NoWarnings, sources, path, &self.jars.get(&[Set::Compose])?)
+    /// What Robolectric refers to and Maven Central lacks.
+    fn stand_ins(&self) -> Result<Module> {
+        let path = self.jars.get(&[Set::Library, Set::Android])?;
+        let sources = vec![folder("otaro/src/robolectric/kotlin")];
+        self.compile("robolectric", Rules::NoWarnings, sources, path, &[])
+    }
+
+    /// The sample app, without its activity.
+    fn sample(&self, core: &Module) -> Result<Module> {
+        let path = core.with(&self.jars.get(&[Set::ComposeUi])?);
+        let sources = SAMPLE.map(|file| folder("sample/src/main/kotlin/dev/otaro/sample").join(file));
+        let plugin = self.jars.get(&[Set::ComposePlugin])?;
+        self.compile("sample", Rules::NoWarnings, sources.to_vec(), path, &plugin)
     }
 
     fn compile(
@@ -129,15 +141,22 @@ impl Project {
     }
 
     fn run(&self, tests: &Module, options: &[String]) -> Result<usize> {
-        let framework = |path: &PathBuf| path.to_string_lossy().contains(FRAMEWORK);
+        let framework = |path: &&PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FRAMEWORK))
+        };
         let path: Vec<_> = tests.path.iter().filter(|path| !framework(path)).cloned().collect();
         Tests { classes: &tests.classes, path: &path, library: &self.library, options }.run()
     }
 
-    /// The framework comes from the folder of jars, and from nowhere else.
-    fn robolectric(&self) -> [String; 2] {
+    /// The framework comes from the folder of jars, and from nowhere else; it is the one that was compiled
+    /// against, so Robolectric adds its hooks while it loads it.
+    fn robolectric(&self) -> [String; 3] {
         let jars = self.jars.folder().display();
-        ["-Drobolectric.offline=true".to_owned(), format!("-Drobolectric.dependency.dir={jars}")]
+        [
+            "-Drobolectric.offline=true".to_owned(),
+            "-Drobolectric.usePreinstrumentedJars=false".to_owned(),
+            format!("-Drobolectric.dependency.dir={jars}"),
+        ]
     }
 }
 
