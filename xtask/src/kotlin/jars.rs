@@ -178,6 +178,7 @@ mod tests {
         for (name, artifact) in [
             ("kotlin", "kotlin-stdlib"),
             ("coroutines", "kotlinx-coroutines-core-jvm"),
+            ("serialization", "kotlinx-serialization-json-jvm"),
             ("jna", "jna"),
             ("robolectric", "robolectric"),
         ] {

@@ -12,6 +12,7 @@ import kotlin.io.path.readLines
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.minutes
+import kotlin.time.TimeMark
 import kotlin.time.TimeSource
 
 /** The model that all tests run. */
@@ -37,9 +38,8 @@ internal suspend fun withSession(
     block: suspend (Session) -> Unit,
 ): Unit = openModel().use { model -> model.session(options).use { block(it) } }
 
-/** Waits until the engine is at rest; returns how long that took. */
-internal suspend fun Session.rest(): Duration {
-    val start = TimeSource.Monotonic.markNow()
+/** Waits until the engine is at rest; returns how long that took since the collection was ended. */
+internal suspend fun Session.rest(start: TimeMark = TimeSource.Monotonic.markNow()): Duration {
     while (metrics().generating) delay(1.milliseconds)
     return start.elapsedNow()
 }
