@@ -55,21 +55,22 @@ impl Project {
         let android = self.android(&core)?;
         let sample = self.sample(&core)?;
         let test = self.jars.get(&[Set::Test])?;
-
-        let sources = files_of(&folder("otaro/src/test/kotlin/dev/otaro"))?;
-        let tests = self.module("otaro-test", Rules::NoWarnings, sources, core.with(&test), &core)?;
-        let mut passed = self.run(&tests, &[])?;
-
+        // Those of the parts for Android make errors themselves, which is for the core alone.
+        let tests_of = |name: &str, sources: Vec<PathBuf>, tested: &Module| {
+            self.module(name, Rules::NoWarnings, sources, tested.with(&test), &[tested, &core])
+        };
+        let of_core = tests_of("otaro-test", files_of(&folder("otaro/src/test/kotlin/dev/otaro"))?, &core)?;
         let sources = vec![folder("otaro/src/test/kotlin/dev/otaro/android")];
-        let mut tests =
-            self.module("otaro-android-test", Rules::NoWarnings, sources, android.with(&test), &android)?;
-        tests.path.push(self.stand_ins()?.classes);
-        passed += self.run(&tests, &self.robolectric())?;
+        let mut of_android = tests_of("otaro-android-test", sources, &android)?;
+        of_android.path.push(self.stand_ins()?.classes);
+        let of_sample = tests_of("sample-test", vec![folder("sample/src/test/kotlin")], &sample)?;
 
-        let sources = vec![folder("sample/src/test/kotlin")];
-        let tests = self.module("sample-test", Rules::NoWarnings, sources, sample.with(&test), &sample)?;
-        passed += self.run(&tests, &[])?;
-        Ok(passed)
+        let passed = [
+            self.run(&of_core, &heap_of_one_size())?,
+            self.run(&of_android, &self.robolectric())?,
+            self.run(&of_sample, &[])?,
+        ];
+        Ok(passed.into_iter().sum())
     }
 
     /// Compiles the package; returns the folders of its classes.
@@ -94,7 +95,7 @@ impl Project {
     fn android(&self, core: &Module) -> Result<Module> {
         let path = core.with(&self.jars.get(&[Set::Android])?);
         let sources = vec![folder("otaro/src/main/kotlin/dev/otaro/android")];
-        self.module("otaro-android", Rules::ExplicitApi, sources, path, core)
+        self.module("otaro-android", Rules::ExplicitApi, sources, path, &[core])
     }
 
     /// What Robolectric refers to and Maven Central lacks.
@@ -125,16 +126,16 @@ impl Project {
         Ok(Module { classes: compilation.run(&self.compiler)?, path })
     }
 
-    /// Compiles what belongs to another module and may use what that one keeps to itself.
+    /// Compiles what belongs to other modules and may use what these keep to themselves.
     fn module(
         &self,
         name: &str,
         rules: Rules,
         sources: Vec<PathBuf>,
         path: Vec<PathBuf>,
-        friend: &Module,
+        friends: &[&Module],
     ) -> Result<Module> {
-        let friends = [friend.classes.clone()];
+        let friends: Vec<_> = friends.iter().map(|friend| friend.classes.clone()).collect();
         let compilation =
             Compilation { name, rules, sources: &sources, classpath: &path, friends: &friends, plugins: &[] };
         Ok(Module { classes: compilation.run(&self.compiler)?, path })
@@ -150,14 +151,19 @@ impl Project {
 
     /// The framework comes from the folder of jars, and from nowhere else; it is the one that was compiled
     /// against, so Robolectric adds its hooks while it loads it.
-    fn robolectric(&self) -> [String; 3] {
+    fn robolectric(&self) -> Vec<String> {
         let jars = self.jars.folder().display();
-        [
+        vec![
             "-Drobolectric.offline=true".to_owned(),
             "-Drobolectric.usePreinstrumentedJars=false".to_owned(),
             format!("-Drobolectric.dependency.dir={jars}"),
         ]
     }
+}
+
+/// All of the heap is in memory from the start: what the process grows by later is not the heap.
+fn heap_of_one_size() -> Vec<String> {
+    ["-Xms256m", "-Xmx256m", "-XX:+AlwaysPreTouch", "-XX:+UseSerialGC"].map(str::to_owned).to_vec()
 }
 
 /// A folder of the Android project.

@@ -28,8 +28,8 @@ internal val LONG = GenerationOptions(maxTokens = 400, ignoreEos = true, sampler
 internal val PROMPT = 150.milliseconds
 
 /** Runs a test on real threads in real time. */
-internal fun real(block: suspend CoroutineScope.() -> Unit): TestResult =
-    runTest(timeout = 3.minutes) { withContext(Dispatchers.Default, block) }
+internal fun real(timeout: Duration = 3.minutes, block: suspend CoroutineScope.() -> Unit): TestResult =
+    runTest(timeout = timeout) { withContext(Dispatchers.Default, block) }
 
 internal suspend fun openModel(): Model = Otaro.open(ModelSource.Path(MODEL.toString()), ON_CPU)
 
