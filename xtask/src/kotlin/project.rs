@@ -14,7 +14,8 @@ use super::{
 };
 use crate::process::root;
 
-/// The framework itself: what is compiled against it finds it in Robolectric's sandbox when it runs.
+/// The framework itself. Tests run in Robolectric's sandbox, which loads its own; JUnit, which only looks at their
+/// signatures, finds it last, as it has old versions of some libraries in it.
 const FRAMEWORK: &str = "android-all-";
 
 /// What of the sample app is compiled: the rest needs what only Google publishes.
@@ -142,10 +143,11 @@ impl Project {
     }
 
     fn run(&self, tests: &Module, options: &[String]) -> Result<usize> {
-        let framework = |path: &&PathBuf| {
+        let framework = |path: &PathBuf| {
             path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FRAMEWORK))
         };
-        let path: Vec<_> = tests.path.iter().filter(|path| !framework(path)).cloned().collect();
+        let mut path = tests.path.clone();
+        path.sort_by_key(framework);
         Tests { classes: &tests.classes, path: &path, library: &self.library, options }.run()
     }
 

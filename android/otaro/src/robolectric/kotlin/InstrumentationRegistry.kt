@@ -7,5 +7,5 @@ import android.os.Bundle
 
 object InstrumentationRegistry {
     @JvmStatic
-    fun registerInstance(instrumentation: Instrumentation, arguments: Bundle) = Unit
+    fun registerInstance(instrumentation: Instrumentation?, arguments: Bundle?) = Unit
 }

@@ -6,5 +6,5 @@ import android.content.Intent
 import androidx.test.runner.intent.IntentMonitor
 
 class IntentMonitorImpl : IntentMonitor {
-    fun signalIntent(intent: Intent) = Unit
+    fun signalIntent(intent: Intent?) = Unit
 }

@@ -6,7 +6,7 @@ interface IntentMonitor
 
 object IntentMonitorRegistry {
     @JvmStatic
-    fun registerInstance(monitor: IntentMonitor) = Unit
+    fun registerInstance(monitor: IntentMonitor?) = Unit
 }
 
 object IntentStubberRegistry {

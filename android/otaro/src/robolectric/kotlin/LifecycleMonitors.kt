@@ -10,9 +10,9 @@ import androidx.test.runner.lifecycle.ApplicationStage
 import androidx.test.runner.lifecycle.Stage
 
 class ActivityLifecycleMonitorImpl : ActivityLifecycleMonitor {
-    fun signalLifecycleChange(stage: Stage, activity: Activity) = Unit
+    fun signalLifecycleChange(stage: Stage?, activity: Activity?) = Unit
 }
 
 class ApplicationLifecycleMonitorImpl : ApplicationLifecycleMonitor {
-    fun signalLifecycleChange(application: Application, stage: ApplicationStage) = Unit
+    fun signalLifecycleChange(application: Application?, stage: ApplicationStage?) = Unit
 }
