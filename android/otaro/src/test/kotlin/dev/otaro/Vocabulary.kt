@@ -33,15 +33,29 @@ internal class Vocabulary(private val file: ByteArray) {
         val model = JsonObject(tokenizer.getValue("model").jsonObject + ("vocab" to vocab))
         val text = JsonObject(tokenizer + ("model" to model)).toString().toByteArray()
         check(text.size <= place.count()) { "the other tokenizer needs ${text.size} bytes, and has ${place.count()}" }
+        // That of the old vocabulary would tell that this is another one.
+        val fingerprint = fingerprint()
+        val unknown = "\"none\"".padEnd(fingerprint.count())
         return file.clone().also { other ->
             other.fill(' '.code.toByte(), place.first, place.last + 1)
             text.copyInto(other, place.first)
+            unknown.toByteArray().copyInto(other, fingerprint.first)
         }
     }
 
+    /** Where the header has the value of the fingerprint of the tokenizer. */
+    private fun fingerprint(): IntRange {
+        val header = String(file, 0, data(), Charsets.ISO_8859_1)
+        val entry = Regex("\"tokenizer_fingerprint\": *(\"[0-9a-f]{64}\")").find(header)
+        return checkNotNull(entry?.groups?.get(1)) { "no fingerprint" }.range
+    }
+
+    /** Where the data begin that the header describes. */
+    private fun data(): Int = 8 + ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).getLong(0).toInt()
+
+    /** Where the tokenizer lies. */
     private fun place(): IntRange {
-        val length = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).getLong(0).toInt()
-        val data = 8 + length
+        val data = data()
         val entry = json(8 until data).getValue("tokenizer.json").jsonObject
         val (begin, end) = entry.getValue("data_offsets").jsonArray.map { data + it.jsonPrimitive.int }
         return begin until end
