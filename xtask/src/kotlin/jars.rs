@@ -1,5 +1,5 @@
 //! The jars of the Kotlin compiler, of the libraries and of the tests: `android/jars.lock` pins every
-//! one of them with its hash, Maven brings them.
+//! one of them with its hash, Maven brings them, all of them from Maven Central.
 
 use std::{
     fmt::Write,
@@ -24,10 +24,10 @@ pub(super) enum Set {
     Test,
     /// Android's framework, and what runs it on a JVM.
     Android,
-    /// What the sample app needs beyond that.
-    Sample,
+    /// Compose for the JVM, against which the screen of the sample app is compiled.
+    ComposeUi,
     /// The plugin of the compiler for Compose.
-    Compose,
+    ComposePlugin,
 }
 
 impl Set {
@@ -36,12 +36,12 @@ impl Set {
         ("library", Self::Library),
         ("test", Self::Test),
         ("android", Self::Android),
-        ("sample", Self::Sample),
-        ("compose", Self::Compose),
+        ("compose-ui", Self::ComposeUi),
+        ("compose-plugin", Self::ComposePlugin),
     ];
 }
 
-/// A line of the lock: `SETS SHA256 GROUP:ARTIFACT:VERSION[:aar]`.
+/// A line of the lock: `SETS SHA256 GROUP:ARTIFACT:VERSION`.
 #[derive(Debug)]
 struct Jar {
     sets: Vec<Set>,
@@ -49,7 +49,6 @@ struct Jar {
     group: String,
     artifact: String,
     version: String,
-    packaging: String,
 }
 
 /// All that the lock names.
@@ -96,12 +95,9 @@ impl Jars {
         maven.args(["--batch-mode", "--quiet", "--strict-checksums", "--file"]).arg(&project).arg(goal);
         run(maven.arg(format!("-DoutputDirectory={}", incoming.display())))?;
         for jar in jars {
-            let file = incoming.join(format!("{}-{}.{}", jar.artifact, jar.version, jar.packaging));
+            let file = incoming.join(format!("{}-{}.jar", jar.artifact, jar.version));
             check(&file, &jar.sha256)?;
-            if jar.packaging == "aar" {
-                unpack(&file)?;
-            }
-            fs::rename(file.with_extension("jar"), self.path(jar))?;
+            fs::rename(file, self.path(jar))?;
         }
         fs::remove_dir_all(&incoming).context("the folder of new jars stays")
     }
@@ -115,18 +111,6 @@ fn check(file: &Path, sha256: &str) -> Result<()> {
     }
     ensure!(hash == sha256, "{} has the hash {hash}, and android/jars.lock says {sha256}", file.display());
     Ok(())
-}
-
-/// Takes the classes out of an Android library.
-fn unpack(library: &Path) -> Result<()> {
-    let folder = library.with_extension("");
-    fs::create_dir_all(&folder)?;
-    run(Command::new("jar")
-        .current_dir(&folder)
-        .args(["--extract", "--file"])
-        .arg(library)
-        .arg("classes.jar"))?;
-    fs::rename(folder.join("classes.jar"), library.with_extension("jar")).context("a library without classes")
 }
 
 fn parse(lock: &str) -> Result<Vec<Jar>> {
@@ -143,27 +127,26 @@ fn jar(line: &str) -> Result<Jar> {
         found.map(|(_, set)| set).with_context(|| format!("there is no set {name:?}"))
     };
     let sets = sets.split(',').map(set).collect::<Result<_>>()?;
-    let mut words = coordinates.split(':').map(str::to_owned);
-    let mut word = |what| words.next().with_context(|| format!("no {what}"));
-    let (group, artifact, version) = (word("group")?, word("artifact")?, word("version")?);
-    let packaging = words.next().unwrap_or_else(|| "jar".to_owned());
-    Ok(Jar { sets, sha256: sha256.to_owned(), group, artifact, version, packaging })
+    let [group, artifact, version] = coordinates.split(':').collect::<Vec<_>>()[..] else {
+        bail!("coordinates are: group, artifact, version");
+    };
+    let [group, artifact, version, sha256] = [group, artifact, version, sha256].map(str::to_owned);
+    Ok(Jar { sets, sha256, group, artifact, version })
 }
 
 /// A project that depends on jars and on nothing that these would like to have.
 fn pom(jars: &[&Jar]) -> String {
     let mut dependencies = String::new();
-    for Jar { group, artifact, version, packaging, .. } in jars {
+    for Jar { group, artifact, version, .. } in jars {
         dependencies += &format!(
             "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>\
-             <type>{packaging}</type><exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion>\
+             <exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion>\
              </exclusions></dependency>\n"
         );
     }
     format!(
         "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
          <groupId>dev.otaro</groupId><artifactId>jars</artifactId><version>1</version><packaging>pom</packaging>\n\
-         <repositories><repository><id>google</id><url>https://maven.google.com</url></repository></repositories>\n\
          <dependencies>\n{dependencies}</dependencies></project>\n"
     )
 }
@@ -195,6 +178,7 @@ mod tests {
         for (name, artifact) in [
             ("kotlin", "kotlin-stdlib"),
             ("coroutines", "kotlinx-coroutines-core-jvm"),
+            ("serialization", "kotlinx-serialization-json-jvm"),
             ("jna", "jna"),
             ("robolectric", "robolectric"),
         ] {
@@ -206,11 +190,11 @@ mod tests {
 
     #[test]
     fn what_is_no_line_of_the_lock_is_named() {
-        for line in ["library abc", "nothing abc a:b:1", "library abc a:b", "library abc a:b:1 more"] {
+        for line in ["library abc", "nothing abc a:b:1", "library abc a:b", "library abc a:b:1:aar"] {
             let error = parse(line).expect_err("no such line");
             assert!(error.to_string().contains(line), "{error:#}");
         }
-        let jars = parse("# a comment\n\nlibrary,test abc a:b:1:aar\n").expect("a line");
-        assert_eq!((jars[0].sets.len(), jars[0].packaging.as_str()), (2, "aar"));
+        let jars = parse("# a comment\n\nlibrary,test abc a:b:1\n").expect("a line");
+        assert_eq!((jars[0].sets.len(), jars[0].version.as_str()), (2, "1"));
     }
 }

@@ -14,8 +14,12 @@ use super::{
 };
 use crate::process::root;
 
-/// The framework itself: what is compiled against it finds it in Robolectric's sandbox when it runs.
-const FRAMEWORK: &str = "android-all-instrumented";
+/// The framework itself. Tests run in Robolectric's sandbox, which loads its own; JUnit, which only looks at their
+/// signatures, finds it last, as it has old versions of some libraries in it.
+const FRAMEWORK: &str = "android-all-";
+
+/// What of the sample app is compiled: the rest needs what only Google publishes.
+const SAMPLE: [&str; 3] = ["Chat.kt", "ChatScreen.kt", "ChatState.kt"];
 
 /// The Kotlin code, with what it is compiled by, from and against.
 pub(super) struct Project {
@@ -50,22 +54,24 @@ impl Project {
     pub(super) fn test(&self) -> Result<usize> {
         let core = self.core()?;
         let android = self.android(&core)?;
-        let sample = self.sample(&android)?;
+        let sample = self.sample(&core)?;
         let test = self.jars.get(&[Set::Test])?;
-
-        let sources = files_of(&folder("otaro/src/test/kotlin/dev/otaro"))?;
-        let tests = self.module("otaro-test", Rules::NoWarnings, sources, core.with(&test), &core)?;
-        let mut passed = self.run(&tests, &[])?;
-
+        // Those of the parts for Android make errors themselves, which is for the core alone.
+        let tests_of = |name: &str, sources: Vec<PathBuf>, tested: &Module| {
+            self.module(name, Rules::NoWarnings, sources, tested.with(&test), &[tested, &core])
+        };
+        let of_core = tests_of("otaro-test", files_of(&folder("otaro/src/test/kotlin/dev/otaro"))?, &core)?;
         let sources = vec![folder("otaro/src/test/kotlin/dev/otaro/android")];
-        let tests =
-            self.module("otaro-android-test", Rules::NoWarnings, sources, android.with(&test), &android)?;
-        passed += self.run(&tests, &self.robolectric())?;
+        let mut of_android = tests_of("otaro-android-test", sources, &android)?;
+        of_android.path.push(self.stand_ins()?.classes);
+        let of_sample = tests_of("sample-test", vec![folder("sample/src/test/kotlin")], &sample)?;
 
-        let sources = vec![folder("sample/src/test/kotlin")];
-        let tests = self.module("sample-test", Rules::NoWarnings, sources, sample.with(&test), &sample)?;
-        passed += self.run(&tests, &[])?;
-        Ok(passed)
+        let passed = [
+            self.run(&of_core, &heap_of_one_size())?,
+            self.run(&of_android, &self.robolectric())?,
+            self.run(&of_sample, &[])?,
+        ];
+        Ok(passed.into_iter().sum())
     }
 
     /// Compiles the package; returns the folders of its classes.
@@ -90,14 +96,22 @@ impl Project {
     fn android(&self, core: &Module) -> Result<Module> {
         let path = core.with(&self.jars.get(&[Set::Android])?);
         let sources = vec![folder("otaro/src/main/kotlin/dev/otaro/android")];
-        self.module("otaro-android", Rules::ExplicitApi, sources, path, core)
+        self.module("otaro-android", Rules::ExplicitApi, sources, path, &[core])
     }
 
-    /// The sample app.
-    fn sample(&self, android: &Module) -> Result<Module> {
-        let path = android.with(&self.jars.get(&[Set::Sample])?);
-        let sources = vec![folder("sample/src/main/kotlin")];
-        self.compile("sample", Rules::NoWarnings, sources, path, &self.jars.get(&[Set::Compose])?)
+    /// What Robolectric refers to and Maven Central lacks.
+    fn stand_ins(&self) -> Result<Module> {
+        let path = self.jars.get(&[Set::Library, Set::Android])?;
+        let sources = vec![folder("otaro/src/robolectric/kotlin")];
+        self.compile("robolectric", Rules::NoWarnings, sources, path, &[])
+    }
+
+    /// The sample app, without its activity.
+    fn sample(&self, core: &Module) -> Result<Module> {
+        let path = core.with(&self.jars.get(&[Set::ComposeUi])?);
+        let sources = SAMPLE.map(|file| folder("sample/src/main/kotlin/dev/otaro/sample").join(file));
+        let plugin = self.jars.get(&[Set::ComposePlugin])?;
+        self.compile("sample", Rules::NoWarnings, sources.to_vec(), path, &plugin)
     }
 
     fn compile(
@@ -113,32 +127,45 @@ impl Project {
         Ok(Module { classes: compilation.run(&self.compiler)?, path })
     }
 
-    /// Compiles what belongs to another module and may use what that one keeps to itself.
+    /// Compiles what belongs to other modules and may use what these keep to themselves.
     fn module(
         &self,
         name: &str,
         rules: Rules,
         sources: Vec<PathBuf>,
         path: Vec<PathBuf>,
-        friend: &Module,
+        friends: &[&Module],
     ) -> Result<Module> {
-        let friends = [friend.classes.clone()];
+        let friends: Vec<_> = friends.iter().map(|friend| friend.classes.clone()).collect();
         let compilation =
             Compilation { name, rules, sources: &sources, classpath: &path, friends: &friends, plugins: &[] };
         Ok(Module { classes: compilation.run(&self.compiler)?, path })
     }
 
     fn run(&self, tests: &Module, options: &[String]) -> Result<usize> {
-        let framework = |path: &PathBuf| path.to_string_lossy().contains(FRAMEWORK);
-        let path: Vec<_> = tests.path.iter().filter(|path| !framework(path)).cloned().collect();
+        let framework = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FRAMEWORK))
+        };
+        let mut path = tests.path.clone();
+        path.sort_by_key(framework);
         Tests { classes: &tests.classes, path: &path, library: &self.library, options }.run()
     }
 
-    /// The framework comes from the folder of jars, and from nowhere else.
-    fn robolectric(&self) -> [String; 2] {
+    /// The framework comes from the folder of jars, and from nowhere else; it is the one that was compiled
+    /// against, so Robolectric adds its hooks while it loads it.
+    fn robolectric(&self) -> Vec<String> {
         let jars = self.jars.folder().display();
-        ["-Drobolectric.offline=true".to_owned(), format!("-Drobolectric.dependency.dir={jars}")]
+        vec![
+            "-Drobolectric.offline=true".to_owned(),
+            "-Drobolectric.usePreinstrumentedJars=false".to_owned(),
+            format!("-Drobolectric.dependency.dir={jars}"),
+        ]
     }
+}
+
+/// All of the heap is in memory from the start: what the process grows by later is not the heap.
+fn heap_of_one_size() -> Vec<String> {
+    ["-Xms256m", "-Xmx256m", "-XX:+AlwaysPreTouch", "-XX:+UseSerialGC"].map(str::to_owned).to_vec()
 }
 
 /// A folder of the Android project.

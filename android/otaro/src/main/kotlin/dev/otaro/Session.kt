@@ -29,14 +29,14 @@ public class Session internal constructor(session: FfiSession) : AutoCloseable {
      * `DEVICE`, `NOT_FINITE`, `PANICKED`, `CLOSED`; what was computed before an error is emitted before it.
      */
     public fun ask(message: String, options: GenerationOptions = GenerationOptions()): Flow<TokenBatch> =
-        answer { it.ask(message, options.toFfi()) }
+        answer { it.ask(message.wellFormed(), options.toFfi()) }
 
     /**
      * Continues a text as it stands, without a template and beside the conversation, which stays as it is. The flow is
      * that of [ask], and so are the errors.
      */
     public fun complete(prompt: String, options: GenerationOptions = GenerationOptions()): Flow<TokenBatch> =
-        answer { it.complete(prompt, options.toFfi()) }
+        answer { it.complete(prompt.wellFormed(), options.toFfi()) }
 
     private fun answer(begin: (FfiSession) -> FfiStream): Flow<TokenBatch> = flow {
         val stream = handle.call(begin)

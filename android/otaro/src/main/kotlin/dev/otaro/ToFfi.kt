@@ -16,7 +16,7 @@ import dev.otaro.ffi.Signal as FfiSignal
 import dev.otaro.ffi.ThermalState as FfiThermalState
 
 internal fun ModelSource.toFfi(): FfiModelSource = when (this) {
-    is ModelSource.Path -> FfiModelSource.Path(path)
+    is ModelSource.Path -> FfiModelSource.Path(path.wellFormed())
     is ModelSource.Descriptor ->
         FfiModelSource.Descriptor(descriptor, offset.unsigned("offset"), length?.unsigned("length"))
 }
@@ -27,7 +27,7 @@ internal fun OpenOptions.toFfi() = FfiOpenOptions(
     kvFormat = FfiKvFormat.valueOf(kvFormat.name),
     prepareMantissaBits = prepareMantissaBits?.unsigned("prepareMantissaBits"),
     verify = verify,
-    stateFolder = stateFolder,
+    stateFolder = stateFolder?.wellFormed(),
 )
 
 internal fun PreflightOptions.toFfi() = FfiPreflightOptions(
@@ -46,11 +46,11 @@ internal fun SessionOptions.toFfi() = FfiSessionOptions(
     messages = messages.map(ChatMessage::toFfi),
 )
 
-internal fun ChatMessage.toFfi() = FfiChatMessage(FfiRole.valueOf(role.name), content)
+internal fun ChatMessage.toFfi() = FfiChatMessage(FfiRole.valueOf(role.name), content.wellFormed())
 
 internal fun GenerationOptions.toFfi() = FfiGenerationOptions(
     maxTokens = maxTokens.unsigned("maxTokens"),
-    stop = stop,
+    stop = stop.map(String::wellFormed),
     sampler = sampler.toFfi(),
     ignoreEos = ignoreEos,
 )
@@ -71,6 +71,12 @@ internal fun Signal.toFfi(): FfiSignal = when (this) {
     is Signal.Thermal -> FfiSignal.Thermal(FfiThermalState.valueOf(state.name))
     is Signal.BatterySaver -> FfiSignal.BatterySaver(on)
 }
+
+/** Half of a character outside of the basic plane, without its other half: UTF-8 has no bytes for it. */
+private val HALF = Regex("\\p{Cs}")
+
+/** The text with U+FFFD for every half of a character, which a text cut at any place may begin or end with. */
+internal fun String.wellFormed(): String = replace(HALF, "\uFFFD")
 
 /** A number that counts something; below zero it would wrap to a huge one. */
 internal fun Int.unsigned(what: String): UInt = if (this >= 0) toUInt() else throw negative(what, toLong())

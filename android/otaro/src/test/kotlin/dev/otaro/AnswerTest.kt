@@ -17,6 +17,7 @@ import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.TimeSource
 
 internal class AnswerTest {
     @Test
@@ -93,8 +94,9 @@ internal class AnswerTest {
                 val begun = CompletableDeferred<Unit>()
                 val answer = launch { session.complete("Once upon a time", LONG).collect { begun.complete(Unit) } }
                 begun.await()
+                val start = TimeSource.Monotonic.markNow()
                 answer.cancelAndJoin()
-                session.rest().also { assertTrue(session.metrics().generatedTokens < LONG.maxTokens) }
+                session.rest(start).also { assertTrue(session.metrics().generatedTokens < LONG.maxTokens) }
             }
             assertTrue(median(rests) < PROMPT, "$rests")
             assertEquals(FinishReason.CANCELLED, session.metrics().finishReason)
@@ -107,8 +109,9 @@ internal class AnswerTest {
             val rests = List(9) {
                 val answer = launch { session.complete("a ".repeat(400), LONG).collect() }
                 while (!session.metrics().generating && answer.isActive) delay(1.milliseconds)
+                val start = TimeSource.Monotonic.markNow()
                 answer.cancelAndJoin()
-                session.rest()
+                session.rest(start)
             }
             assertTrue(median(rests) < PROMPT, "$rests")
         }
@@ -134,9 +137,11 @@ internal class AnswerTest {
                 if (!suspended) {
                     suspended = true
                     session.suspend()
-                    val held = session.settledTokens()
+                    val held = session.metrics().generatedTokens
+                    // Long enough for the batches that may wait for a collector.
                     delay(200.milliseconds)
-                    assertEquals(held, session.metrics().generatedTokens)
+                    val beyond = session.metrics().generatedTokens - held
+                    assertTrue(beyond <= 1, "$beyond tokens came, not only the one at hand")
                     assertTrue(session.metrics().suspended)
                     session.resume()
                 }
@@ -174,16 +179,6 @@ internal class AnswerTest {
             calls.awaitAll()
         }
         assertNull(failureOrNull { session.close() })
-    }
-
-    /** How many tokens there are once the last layer at hand is done. */
-    private suspend fun Session.settledTokens(): Int {
-        var before = -1
-        while (before != metrics().generatedTokens) {
-            before = metrics().generatedTokens
-            delay(PROMPT)
-        }
-        return before
     }
 
     private inline fun failureOrNull(call: () -> Unit): Throwable? = runCatching(call).exceptionOrNull()

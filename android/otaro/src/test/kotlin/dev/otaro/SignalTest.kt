@@ -17,10 +17,11 @@ internal class SignalTest {
             val moderate = session.signal(Signal.Memory(MemoryPressure.MODERATE))
             assertEquals(6, moderate.mantissaBits)
             assertTrue(moderate.changed && moderate.trimmed && moderate.reason.isNotBlank())
-            assertEquals(3, session.signal(Signal.Memory(MemoryPressure.CRITICAL)).mantissaBits)
+            val critical = session.signal(Signal.Memory(MemoryPressure.CRITICAL))
+            assertEquals(3, critical.mantissaBits)
             assertTrue(session.metrics().weightBytes < before)
             assertEquals(8, session.metrics().wantedMantissaBits)
-            assertEquals(session.metrics().lastDecision, session.signal(Signal.Memory(MemoryPressure.CRITICAL)).reason)
+            assertEquals(critical.reason, session.metrics().lastDecision)
         }
     }
 

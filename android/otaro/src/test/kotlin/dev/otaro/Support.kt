@@ -12,6 +12,7 @@ import kotlin.io.path.readLines
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.minutes
+import kotlin.time.TimeMark
 import kotlin.time.TimeSource
 
 /** The model that all tests run. */
@@ -27,8 +28,8 @@ internal val LONG = GenerationOptions(maxTokens = 400, ignoreEos = true, sampler
 internal val PROMPT = 150.milliseconds
 
 /** Runs a test on real threads in real time. */
-internal fun real(block: suspend CoroutineScope.() -> Unit): TestResult =
-    runTest(timeout = 3.minutes) { withContext(Dispatchers.Default, block) }
+internal fun real(timeout: Duration = 3.minutes, block: suspend CoroutineScope.() -> Unit): TestResult =
+    runTest(timeout = timeout) { withContext(Dispatchers.Default, block) }
 
 internal suspend fun openModel(): Model = Otaro.open(ModelSource.Path(MODEL.toString()), ON_CPU)
 
@@ -37,9 +38,8 @@ internal suspend fun withSession(
     block: suspend (Session) -> Unit,
 ): Unit = openModel().use { model -> model.session(options).use { block(it) } }
 
-/** Waits until the engine is at rest; returns how long that took. */
-internal suspend fun Session.rest(): Duration {
-    val start = TimeSource.Monotonic.markNow()
+/** Waits until the engine is at rest; returns how long that took since the collection was ended. */
+internal suspend fun Session.rest(start: TimeMark = TimeSource.Monotonic.markNow()): Duration {
     while (metrics().generating) delay(1.milliseconds)
     return start.elapsedNow()
 }

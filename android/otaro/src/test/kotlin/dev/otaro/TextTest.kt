@@ -1,66 +1,85 @@
 package dev.otaro
 
 import kotlinx.coroutines.flow.toList
-import kotlinx.serialization.json.Json
-import kotlinx.serialization.json.JsonObject
-import kotlinx.serialization.json.int
-import kotlinx.serialization.json.jsonArray
-import kotlinx.serialization.json.jsonObject
-import kotlinx.serialization.json.jsonPrimitive
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.io.TempDir
 import java.io.ByteArrayOutputStream
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
+import java.nio.file.Path
 import kotlin.io.path.readBytes
+import kotlin.io.path.writeBytes
 
 /**
- * The model is no writer of emoji, but one whose recent tokens are made far more probable repeats the bytes of a
- * prompt of emoji, in any order: whole characters, split over tokens, among pieces of others.
+ * The model is no writer of emoji. But tokens are numbers to it: where the tokens of a phrase of its stories exchange
+ * their bytes with those of an emoji, the same stories come with the emoji for the phrase, split over tokens, and with
+ * pieces of it wherever one of these tokens comes by itself.
  */
 internal class TextTest {
-    private val vocabulary = vocabulary()
-
-    private fun repeating(seed: Int) = GenerationOptions(
-        maxTokens = 200,
-        ignoreEos = true,
-        sampler = SamplerOptions(temperature = 1f, topK = 6, topP = 1f, repetitionPenalty = 0.1f, seed = seed.toLong()),
-    )
+    @TempDir
+    lateinit var folder: Path
 
     @Test
     fun `characters that are split over tokens arrive whole`() = real {
-        withSession { session ->
-            var split = 0
-            var emoji = 0
-            for ((seed, prompt) in listOf("é", "ñü", "日本", "🙂", "🎉🙂").flatMap { text -> List(8) { text } }.withIndex()) {
-                val batches = session.complete(prompt.repeat(12), repeating(seed)).toList()
-                val text = batches.joinToString("") { it.text }
-                val tokens = batches.flatMap { it.tokenIds }.map { vocabulary.getValue(it) }
-                val bytes = ByteArrayOutputStream().also { out -> tokens.forEach(out::writeBytes) }.toByteArray()
-                // Java puts one U+FFFD for the same pieces as Rust does, so any difference is ours.
-                assertEquals(String(bytes, Charsets.UTF_8), text)
-                for (batch in batches) {
-                    val halves = batch.text.indices.filter { batch.text[it].isSurrogate() && !batch.text.isPair(it) }
-                    assertTrue(halves.isEmpty(), "half a character in ${batch.text}")
-                }
-                if (tokens.none { String(it, Charsets.UTF_8).any { char -> char.code > 0x7f && char != '\uFFFD' } }) {
-                    split += text.count { it.code > 0x7f && it != '\uFFFD' && !it.isLowSurrogate() }
-                }
-                emoji += text.count(Char::isHighSurrogate)
+        val vocabulary = Vocabulary(MODEL.readBytes())
+        val stories = openModel().use { model -> stories(model) }.map { batches -> batches.flatMap { it.tokenIds } }
+        val file = folder.resolve("emoji.safetensors")
+        file.writeBytes(vocabulary.exchanged(exchanges(stories, vocabulary)))
+        val bytes = Vocabulary(file.readBytes()).bytes
+        assertTrue(bytes.values.none { token -> SPLIT.any { String(token, Charsets.UTF_8).contains(it) } })
+
+        val told = Otaro.open(ModelSource.Path(file.toString()), ON_CPU).use { model -> stories(model) }
+        assertEquals(stories, told.map { batches -> batches.flatMap { it.tokenIds } })
+        for (batches in told) {
+            val out = ByteArrayOutputStream()
+            batches.flatMap { it.tokenIds }.forEach { out.writeBytes(bytes.getValue(it)) }
+            // Java puts one U+FFFD for the same pieces as Rust does, so any difference is ours.
+            assertEquals(String(out.toByteArray(), Charsets.UTF_8), batches.joinToString("") { it.text })
+            for (batch in batches) {
+                val halves = batch.text.indices.filter { batch.text[it].isSurrogate() && !batch.text.isPair(it) }
+                assertTrue(halves.isEmpty(), "half a character in ${batch.text}")
             }
-            assertTrue(split >= 100, "only $split characters were split over tokens")
-            assertTrue(emoji >= 5, "only $emoji emoji came out")
+        }
+        val text = told.joinToString("") { batches -> batches.joinToString("") { it.text } }
+        for (character in SPLIT + "\uFFFD") {
+            val count = text.windowed(character.length).count { it == character }
+            assertTrue(count >= STORIES / 2, "$character came $count times")
         }
     }
 
     @Test
     fun `text of any kind goes in`() = real {
         withSession { session ->
-            for (text in listOf("👩‍👩‍👧‍👦 family", "\u0000 nul", "日本語", "e\u0301", "\uD83D half", "")) {
+            for (text in listOf("👩‍👩‍👧‍👦 family", "\u0000 nul", "日本語", "e\u0301", "\uD83D half", "half \uDE42", "")) {
                 assertTrue(session.complete("Hi. $text", LONG.copy(maxTokens = 5)).toList().isNotEmpty())
             }
+            assertEquals("\uFFFD🙂\uFFFD", "\uD83D🙂\uDE42".wellFormed())
         }
+    }
+
+    private suspend fun stories(model: Model): List<List<TokenBatch>> = model.session().use { session ->
+        List(STORIES) { seed ->
+            val sampler = SamplerOptions(seed = seed.toLong())
+            session.complete(PROMPT_TEXT, LONG.copy(maxTokens = 200, sampler = sampler)).toList()
+        }
+    }
+
+    /** For every character of [SPLIT] the phrase of as many tokens that comes most often, and its bytes. */
+    private fun exchanges(stories: List<List<Int>>, vocabulary: Vocabulary): Map<Int, Int> {
+        val exchanged = mutableMapOf<Int, Int>()
+        for (character in SPLIT) {
+            val bytes = character.toByteArray()
+            // The prompt must stay what it was.
+            val free = { token: Int ->
+                val text = String(vocabulary.bytes.getValue(token), Charsets.UTF_8)
+                token !in exchanged && text.length > 1 && text !in PROMPT_TEXT
+            }
+            val phrases = stories.flatMap { it.windowed(bytes.size) }
+                .filter { phrase -> phrase.all(free) && phrase.distinct().size == phrase.size }
+            val phrase = phrases.groupingBy { it }.eachCount().maxBy { it.value }.key
+            phrase.zip(bytes.toList()) { token, byte -> exchanged[token] = vocabulary.token(byte) }
+        }
+        return exchanged
     }
 
     /** Whether a surrogate at a place has its other half beside it. */
@@ -68,32 +87,12 @@ internal class TextTest {
         this[at].isHighSurrogate() -> getOrNull(at + 1)?.isLowSurrogate() == true
         else -> getOrNull(at - 1)?.isHighSurrogate() == true
     }
-}
 
-/** The bytes of every token, from the tokenizer that lies in the model file. */
-private fun vocabulary(): Map<Int, ByteArray> {
-    val file = MODEL.readBytes()
-    val length = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).getLong(0).toInt()
-    val header = json(file, 8, 8 + length)
-    val place = header.getValue("tokenizer.json").jsonObject.getValue("data_offsets").jsonArray.map { it.jsonPrimitive.int }
-    val tokenizer = json(file, 8 + length + place[0], 8 + length + place[1])
-    val bytes = alphabet()
-    val words = tokenizer.getValue("model").jsonObject.getValue("vocab").jsonObject
-    val tokens = words.entries.associate { (word, id) ->
-        id.jsonPrimitive.int to ByteArray(word.length) { bytes[word[it]] ?: 0 }
+    private companion object {
+        const val STORIES = 12
+        const val PROMPT_TEXT = "Once upon a time"
+
+        /** Of four bytes, three and two, without a byte in common. */
+        val SPLIT = listOf("🙂", "日", "é", "Ж")
     }
-    val special = tokenizer.getValue("added_tokens").jsonArray.map { it.jsonObject.getValue("id").jsonPrimitive.int }
-    // These are no text.
-    return tokens + special.associateWith { ByteArray(0) }
-}
-
-private fun json(file: ByteArray, begin: Int, end: Int): JsonObject =
-    Json.parseToJsonElement(String(file, begin, end - begin, Charsets.UTF_8)).jsonObject
-
-/** The characters by which tokenizers of bytes spell bytes: printable ones themselves, others from U+0100 on. */
-private fun alphabet(): Map<Char, Byte> {
-    val printable = ('!'.code..'~'.code) + (0xA1..0xAC) + (0xAE..0xFF)
-    val others = (0..255) - printable.toSet()
-    return printable.associate { it.toChar() to it.toByte() } +
-        others.withIndex().associate { (index, byte) -> (0x100 + index).toChar() to byte.toByte() }
 }

@@ -8,6 +8,6 @@ import android.content.Context
  */
 public fun freeBytes(context: Context): Long {
     val memory = ActivityManager.MemoryInfo()
-    context.getSystemService(ActivityManager::class.java).getMemoryInfo(memory)
+    checkNotNull(context.getSystemService(ActivityManager::class.java)).getMemoryInfo(memory)
     return (memory.availMem - memory.threshold).coerceAtLeast(0)
 }

@@ -30,7 +30,7 @@ internal class SystemSignals(
     private val context: Context,
     private val receive: (Signal) -> Unit,
 ) : AutoCloseable {
-    private val power = context.getSystemService(PowerManager::class.java)
+    private val power = checkNotNull(context.getSystemService(PowerManager::class.java))
     private val closed = AtomicBoolean()
     private val thermal = if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) ThermalSignals(power, ::hand) else null
 

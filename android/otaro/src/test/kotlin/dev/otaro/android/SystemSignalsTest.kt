@@ -27,7 +27,7 @@ import org.robolectric.Shadows.shadowOf
 @RunWith(RobolectricTestRunner::class)
 internal class SystemSignalsTest {
     private val application: Application = RuntimeEnvironment.getApplication()
-    private val power = application.getSystemService(PowerManager::class.java)
+    private val power = checkNotNull(application.getSystemService(PowerManager::class.java))
     private val seen = mutableListOf<Signal>()
 
     private fun heard(action: () -> Unit): List<Signal> {
