@@ -25,8 +25,7 @@ const EMULATOR: &str = "qemu-aarch64-static";
 /// Where the loader and the libraries come from. Both are named to the emulator: the loader of one C library
 /// with another's code, as when Debian's own packages for arm64 are installed too, hangs at the first thread.
 const SYSROOT: &str = "/usr/aarch64-linux-gnu";
-/// Debian's compiler has standard libraries for other processors among the packages.
-const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+/// Debian has standard libraries for other processors among the packages of its compiler.
 const COMPILER_PACKAGES: [&str; 2] = ["rustc-web", "libstd-rust-web-dev:arm64"];
 const PACKAGES: [&str; 3] = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user-static"];
 
@@ -94,7 +93,7 @@ fn is_ready() -> bool {
 /// A compiler with the standard library of the target: that of this workspace, or Debian's.
 fn compiler() -> Option<PathBuf> {
     let own = env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from);
-    [own, PathBuf::from(DEBIAN_RUSTC)].into_iter().find(|rustc| {
+    [own, PathBuf::from(setup::DEBIAN_RUSTC)].into_iter().find(|rustc| {
         let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
         let folder = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
         folder.is_ok_and(|folder| !folder.is_empty() && Path::new(&folder).is_dir())

@@ -13,8 +13,13 @@ use crate::process::{RUNTIME, cargo, run, target};
 /// Builds the library, with the features of dependencies that the other tests have too.
 pub(crate) fn build_library() -> Result<PathBuf> {
     run(cargo().arg("build").args(RUNTIME).args(["--lib", "--quiet"]))?;
+    library("debug")
+}
+
+/// The library for this machine that cargo built into a folder of the target folder.
+pub(crate) fn library(folder: &str) -> Result<PathBuf> {
     let name = format!("{}otaro_ffi{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
-    let library = target().join("debug").join(name);
+    let library = target().join(folder).join(name);
     ensure!(library.is_file(), "cargo built no {}", library.display());
     Ok(library)
 }

@@ -14,6 +14,9 @@ use anyhow::{Result, bail};
 
 use crate::process::{on_path, run};
 
+/// The compiler of Debian's packages, for what the workspace's own may have no standard library for.
+pub(crate) const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
 /// Something that the tests need.
 struct Need {
     what: &'static str,

@@ -4,7 +4,10 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::process::{cargo, root, run, target};
+use crate::{
+    bindings,
+    process::{cargo, root, run},
+};
 
 /// The page with the budget and what was measured, newest first.
 const PAGE: &str = "docs/results/library-size.md";
@@ -14,10 +17,7 @@ const HEAD: &str = "| revision | target | bytes |\n|---|---|---|\n";
 /// Builds the library for this machine with the profile for phones and compares it with the budget.
 pub(crate) fn check(record: bool) -> Result<String> {
     run(cargo().args(["build", "--quiet", "--package", "otaro-ffi", "--lib", "--profile", "mobile"]))?;
-    let name = format!("{}otaro_ffi{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let library = target().join("mobile").join(name);
-    let bytes =
-        fs::metadata(&library).with_context(|| format!("cargo built no {}", library.display()))?.len();
+    let bytes = fs::metadata(bindings::library("mobile")?)?.len();
     let path = root().join(PAGE);
     let page = fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
     let budget = budget(&page)?;

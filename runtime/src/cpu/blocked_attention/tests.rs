@@ -110,7 +110,7 @@ fn it_computes_what_the_twin_computes() {
     ];
     for shape in shapes {
         for (tokens, format) in
-            [(1, KvFormat::F16), (63, KvFormat::F32), (130, KvFormat::Int8), (530, KvFormat::F16)]
+            [(1, KvFormat::F16), (63, KvFormat::F32), (130, KvFormat::Int8), (700, KvFormat::F16)]
         {
             let text = Text::random(shape, tokens);
             let error = distance(&text.blocked(format, &[tokens], 3), &text.twin(format, &[tokens]));
