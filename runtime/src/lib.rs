@@ -38,7 +38,7 @@ pub use generate::{
 pub use model::Model;
 pub use open::{DeviceChoice, OpenOptions};
 pub use rope::Rope;
-pub use sefp::{Precision, Reconstruction};
+pub use sefp::{Precision, Reconstruction, Scale};
 pub use session::Session;
 pub use text::{ChatTemplate, Message, Role, StopFilter, StopOutcome, TextDecoder, TextFiles, Tokenizer};
 pub use weights::{Norm, Projection, WeightMatrix};

@@ -89,7 +89,7 @@ impl Need {
     }
 }
 
-/// Every plane of a precision, exponents and norms included.
+/// Every plane of a precision, scales and norms included.
 fn weight_bytes(architecture: &Architecture, precision: Precision) -> u64 {
     let matrices: usize =
         WeightMatrix::all(architecture).map(|matrix| matrix.grid(architecture).bytes(precision)).sum();
