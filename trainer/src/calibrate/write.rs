@@ -91,17 +91,20 @@ pub(super) fn write_model(
 ) -> Result<()> {
     let temporary =
         tempfile::tempdir_in(out).with_context(|| format!("cannot write to {}", out.display()))?;
-    write_shards(temporary.path(), &settings.architecture, tuned)?;
-    write_config(model, temporary.path())?;
-    copy_text_files(model, temporary.path())?;
+    // A packed file says what the folder that it was made of is called.
+    let written = temporary.path().join(model.canonicalize()?.file_name().unwrap_or("model".as_ref()));
+    fs::create_dir(&written).with_context(|| format!("cannot write to {}", out.display()))?;
+    write_shards(&written, &settings.architecture, tuned)?;
+    write_config(model, &written)?;
+    copy_text_files(model, &written)?;
     let options = PackOptions { reconstruction: settings.reconstruction, scale: settings.scale };
-    pack_folder(temporary.path(), &out.join("model.sefp.safetensors"), &options, &mut |_| Ok(()))?;
+    pack_folder(&written, &out.join("model.sefp.safetensors"), &options, &mut |_| Ok(()))?;
     let folder = out.join("huggingface");
     let replace = || -> std::io::Result<()> {
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
-        fs::rename(temporary.keep(), &folder)
+        fs::rename(&written, &folder)
     };
     replace().with_context(|| format!("cannot write {}", folder.display()))
 }
