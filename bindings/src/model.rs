@@ -97,8 +97,7 @@ impl Model {
     /// `InvalidArgument`, `Closed`.
     pub fn trim(&self, mantissa_bits: u32) -> Result<(), OtaroError> {
         enter(|| {
-            self.engine()?.model().trim(precision(mantissa_bits)?);
-            Ok(())
+            self.engine()?.model().trim(precision(mantissa_bits)?)
         })
     }
 
