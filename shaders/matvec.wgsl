@@ -5,7 +5,7 @@
 // summed across rows. What the decode of sefp.wgsl adds to a weight or multiplies it with is done
 // once per tile:
 //
-//     sum of weight * x = 2^(E - 6) * (sum of byte * x + unit * sum of extra * x + half_unit * sum of x)
+//     sum of weight * x = S / 2^7 * (sum of byte * x + unit * sum of extra * x + half_unit * sum of x)
 //
 // `split` invocations share a quad, every `split`-th tile each, and are summed at the end: a GPU
 // needs more invocations than a matrix has quads. On a software device 1 is faster.

@@ -10,7 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use otaro::{Architecture, Checkpoint, Precision, Reconstruction, checkpoint::Section, pack::pack_folder};
+use otaro::{
+    Architecture, Checkpoint, Precision,
+    checkpoint::Section,
+    pack::{PackOptions, pack_folder},
+};
 use otaro_tests::{
     huggingface::{self, Form},
     temporary_folder, tiny,
@@ -57,7 +61,7 @@ fn folder_of(architecture: &Architecture) -> TempDir {
 
 fn packed(folder: &Path) -> PathBuf {
     let path = folder.join("tiny.sefp.safetensors");
-    pack_folder(folder, &path, Reconstruction::Midpoint, &mut |_| Ok(())).unwrap();
+    pack_folder(folder, &path, &PackOptions::default(), &mut |_| Ok(())).unwrap();
     path
 }
 

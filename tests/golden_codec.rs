@@ -1,11 +1,11 @@
 //! The codec against vectors made by an independent implementation, bit for bit.
 
 use otaro_tests::{reference::Reference, shared};
-use sefp::{PackedMatrix, Precision, Reconstruction, TileGrid};
+use sefp::{PackedMatrix, Precision, Reconstruction, Scale, TileGrid};
 
 #[test]
 fn golden_vectors_are_reproduced_bit_for_bit() {
-    let Some(path) = shared("reference/sefp-vectors.safetensors") else { return };
+    let Some(path) = shared("reference/sefp-vectors-v2.safetensors") else { return };
     let reference = Reference::open(&path);
     let cases: Vec<_> = reference
         .names()
@@ -14,21 +14,24 @@ fn golden_vectors_are_reproduced_bit_for_bit() {
         .collect();
     assert_eq!(cases.len(), 4, "{cases:?}");
     for case in cases {
-        check(&reference, &case);
-        println!("{case}: codes, planes and both decodes at every precision are equal");
+        for (scale, name) in [(Scale::Fine, "fine"), (Scale::PowerOfTwo, "power_of_two")] {
+            check(&reference, &case, scale, name);
+            println!("{case}, {scale}: codes, planes and both decodes at every precision are equal");
+        }
     }
 }
 
-fn check(reference: &Reference, case: &str) {
-    let tensor = |part: &str| format!("{case}.{part}");
-    let shape = reference.shape(&tensor("weight"));
+fn check(reference: &Reference, case: &str, scale: Scale, name: &str) {
+    let tensor = |part: &str| format!("{case}.{name}.{part}");
+    let weights = format!("{case}.weight");
+    let shape = reference.shape(&weights);
     let grid = TileGrid::new(shape[0], shape[1]);
     let packed =
-        PackedMatrix::pack(&reference.f32(&tensor("weight")), grid.rows, grid.cols).expect("finite weights");
+        PackedMatrix::pack(&reference.f32(&weights), grid.rows, grid.cols, scale).expect("finite weights");
     let view = packed.view();
 
     let codes = reference.u16(&tensor("u8"));
-    let exponents = reference.u8(&tensor("code"));
+    let scales = reference.u8(&tensor("code"));
     for row in 0..grid.rows {
         for col in 0..grid.padded_cols() {
             assert_eq!(
@@ -36,15 +39,11 @@ fn check(reference: &Reference, case: &str) {
                 codes[row * grid.padded_cols() + col],
                 "{case} {row} {col}"
             );
-            assert_eq!(
-                view.exponent(row, col),
-                exponents[row * grid.tile_cols() + col / 64],
-                "{case} {row} {col}"
-            );
+            assert_eq!(view.scale(row, col), scales[row * grid.tile_cols() + col / 64], "{case} {row} {col}");
         }
     }
 
-    assert!(packed.exponents() == reference.u8(&tensor("packed.exp")), "{case}: exponents");
+    assert!(packed.scales() == reference.u8(&tensor("packed.scales")), "{case}: scales");
     assert!(packed.base() == reference.u32(&tensor("packed.base")), "{case}: base");
     for (plane, words) in packed.bits().iter().enumerate() {
         assert_eq!(

@@ -181,11 +181,13 @@ fn contradictions_in_the_header_are_named() {
     let folder = temporary_folder();
     let path = folder.path().join("model.sefp.safetensors");
     let cases = [
-        (r#""version":"1.0""#, r#""version":"2.0""#, ErrorKind::UnsupportedVersion),
-        (r#""version":"1.0""#, r#""version":"1.7""#, ErrorKind::Io), // a later minor version is read
+        (r#""version":"2.0""#, r#""version":"3.0""#, ErrorKind::UnsupportedVersion),
+        (r#""version":"2.0""#, r#""version":"1.0""#, ErrorKind::UnsupportedVersion),
+        (r#""version":"2.0""#, r#""version":"2.7""#, ErrorKind::Io), // a later minor version is read
         (r#""group_size":"64""#, r#""group_size":"32""#, ErrorKind::NotACheckpoint),
         (r#""lane_rows":"16""#, r#""lane_rows":"08""#, ErrorKind::NotACheckpoint),
         (r#""reconstruction":"midpoint""#, r#""reconstruction":"midpiont""#, ErrorKind::UnsupportedVersion),
+        (r#""scale":"fine""#, r#""scale":"fain""#, ErrorKind::UnsupportedVersion),
         (r#""provenance""#, r#""provenence""#, ErrorKind::NotACheckpoint),
         (r#"\"layers\":2"#, r#"\"layers\":3"#, ErrorKind::Corrupt),
         (r#"\"layers\":2"#, r#"\"layers\":0"#, ErrorKind::UnsupportedModel),
@@ -202,6 +204,21 @@ fn contradictions_in_the_header_are_named() {
             Ok(()) => assert_eq!(kind, ErrorKind::Io, "{from} -> {to} was accepted"),
             Err(error) => assert_eq!(error.kind(), kind, "{from} -> {to}: {error}"),
         }
+    }
+}
+
+#[test]
+fn a_file_of_an_earlier_format_is_to_be_packed_again() {
+    let folder = temporary_folder();
+    let path = folder.path().join("model.sefp.safetensors");
+    for (version, remedy) in [("1.0", "pack it again"), ("3.0", "update otaro"), ("2,0", "update otaro")] {
+        tiny::checkpoint(&path, &tiny::regular(), 5);
+        replace_in_header(&path, r#""version":"2.0""#, &format!(r#""version":"{version}""#));
+        let message = exercise(&path).unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("format version '{version}'")) && message.contains(remedy),
+            "{message}"
+        );
     }
 }
 
@@ -223,9 +240,9 @@ fn damaged_planes_are_found_by_their_hashes_and_never_panic() {
             assert_eq!(check == SectionCheck::Damaged, name == section.name, "{name} of {}", section.name);
         }
     }
-    // An exponent code that no writer writes is refused when the file is opened.
+    // A scale code that no writer writes is refused when the file is opened.
     let mut damaged = bytes.clone();
-    damaged[(start + sections[Section::Exponents as usize].begin) as usize] = 31;
+    damaged[(start + sections[Section::Scales as usize].begin) as usize] = 241;
     fs::write(&path, damaged).unwrap();
     assert_eq!(kind_of(&path), ErrorKind::Corrupt);
     // Norms that are not numbers give logits that are not numbers, not a crash.

@@ -6,11 +6,10 @@ use std::{fs, path::Path, sync::Arc};
 
 use half::{bf16, f16};
 use otaro::{
-    Architecture, CancelToken, Checkpoint, Error, ErrorKind, Model, Norm, Precision, Reconstruction, Result,
-    WeightMatrix,
+    Architecture, CancelToken, Checkpoint, Error, ErrorKind, Model, Norm, Precision, Result, WeightMatrix,
     checkpoint::{WeightSource, write_checkpoint},
     cpu::CpuOptions,
-    pack::{RandomWeights, pack_folder},
+    pack::{PackOptions, RandomWeights, pack_folder},
 };
 use otaro_tests::{
     huggingface::{self, Form},
@@ -52,7 +51,7 @@ fn planes(checkpoint: &Checkpoint) -> Vec<Vec<u8>> {
         .map(|norm| checkpoint.norm(norm).unwrap().iter().flat_map(|weight| weight.to_le_bytes()).collect())
         .collect();
     for matrix in WeightMatrix::all(architecture) {
-        planes.push(checkpoint.exponents(matrix).unwrap().to_vec());
+        planes.push(checkpoint.scales(matrix).unwrap().to_vec());
         let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
         planes.push(words(checkpoint.base(matrix).unwrap()));
         planes.extend((0..5).map(|plane| words(checkpoint.bit_plane(matrix, plane).unwrap())));
@@ -61,7 +60,7 @@ fn planes(checkpoint: &Checkpoint) -> Vec<Vec<u8>> {
 }
 
 fn pack(folder: &Path, output: &Path) -> Result<Checkpoint> {
-    pack_folder(folder, output, Reconstruction::Midpoint, &mut |_| Ok(()))?;
+    pack_folder(folder, output, &PackOptions::default(), &mut |_| Ok(()))?;
     Checkpoint::open(output)
 }
 

@@ -91,7 +91,7 @@ impl Default for OpenOptions {
 /// What is being done while a model is opened, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
 pub enum OpenStage {
-    /// The header and the exponents are read and checked.
+    /// The header and the scales are read and checked.
     Checking,
     /// Every section is hashed, if that was asked for.
     Verifying,

@@ -59,7 +59,7 @@ struct Arguments {
 struct Pieces {
     grid: TileGrid,
     count: usize,
-    exponents: Vec<u8>,
+    scales: Vec<u8>,
     base: Vec<u32>,
     bits: [Vec<u32>; BIT_PLANES],
 }
@@ -70,16 +70,16 @@ impl Pieces {
         let mut words = |words: usize| (0..words * count).map(|_| random.random()).collect::<Vec<u32>>();
         let base = words(grid.base_words());
         let bits = std::array::from_fn(|_| words(grid.bit_words()));
-        let exponents = (0..grid.exponent_bytes() * count).map(|_| random.random_range(1..=30)).collect();
-        Self { grid, count, exponents, base, bits }
+        let scales = (0..grid.scale_bytes() * count).map(|_| random.random_range(1..=240)).collect();
+        Self { grid, count, scales, base, bits }
     }
 
     fn view(&self, piece: usize) -> anyhow::Result<TileView<'_>> {
         let part = |words: usize| piece * words..(piece + 1) * words;
         let bits: [&[u32]; BIT_PLANES] =
             std::array::from_fn(|plane| &self.bits[plane][part(self.grid.bit_words())]);
-        let exponents = &self.exponents[part(self.grid.exponent_bytes())];
-        TileView::new(self.grid, exponents, &self.base[part(self.grid.base_words())], &bits)
+        let scales = &self.scales[part(self.grid.scale_bytes())];
+        TileView::new(self.grid, scales, &self.base[part(self.grid.base_words())], &bits)
             .context("planes of the grid's own size")
     }
 

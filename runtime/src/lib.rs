@@ -42,7 +42,7 @@ pub use profile::{
     MatrixPrecisions, NamedProfiles, PartialProfile, PrecisionProfile, ProfileSource, TensorClass,
 };
 pub use rope::Rope;
-pub use sefp::{Precision, Reconstruction};
+pub use sefp::{Precision, Reconstruction, Scale};
 pub use session::Session;
 pub use text::{ChatTemplate, Message, Role, StopFilter, StopOutcome, TextDecoder, TextFiles, Tokenizer};
 pub use weights::{Norm, Projection, WeightMatrix};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sefp::Reconstruction;
+use sefp::{Reconstruction, Scale};
 use tempfile::TempDir;
 
 use crate::{
@@ -21,9 +21,11 @@ pub(crate) fn write(
     let manifest = Manifest {
         architecture: architecture.clone(),
         reconstruction: Reconstruction::Midpoint,
+        scale: Scale::default(),
         blobs,
         tokenizer_fingerprint: tokenizer_fingerprint.to_owned(),
         provenance: "a test".to_owned(),
+        profiles: Default::default(),
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("model.sefp.safetensors");

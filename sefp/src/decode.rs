@@ -1,29 +1,39 @@
 //! Codes to weights. The same three lines stand in `shaders/shared/sefp.wgsl`.
 
-use crate::quantize::{EXPONENT_BIAS, power_of_two};
-use crate::{MAX_EXPONENT_CODE, Precision, Reconstruction};
+use crate::{MAX_SCALE_CODE, Precision, Reconstruction};
+
+/// Added to a scale code so that, shifted by [`SCALE_SHIFT`], it is the range of its group as an `f32`.
+pub(crate) const SCALE_BIAS: u32 = 8 * (127 - 14);
+/// Bits of an `f32` below the three of its fraction that a scale code holds.
+const SCALE_SHIFT: u32 = 20;
 
 /// The code of a weight at a lower precision: `u_m = u8 >> (8 - m)`.
 pub const fn truncate(u8: u16, precision: Precision) -> u16 {
     u8 >> (8 - precision.mantissa_bits())
 }
 
-/// The distance between neighbouring codes, `2^(E - m + 1)`; 0 for a group of zeros.
+/// The distance between neighbouring codes, `S / 2^m` with the range `S = 2^E (1 + k/8)` of the
+/// group; 0 for a group of zeros.
 ///
-/// A code above [`MAX_EXPONENT_CODE`] never comes from a checked file and is read as that maximum.
-pub const fn step(exponent_code: u8, precision: Precision) -> f32 {
-    if exponent_code == 0 {
+/// A scale code is a floating-point number by itself, of five exponent and three fraction bits. A
+/// code above [`MAX_SCALE_CODE`] never comes from a checked file and is read as that maximum.
+pub const fn step(scale_code: u8, precision: Precision) -> f32 {
+    if scale_code == 0 {
         return 0.0;
     }
-    let code = if exponent_code < MAX_EXPONENT_CODE { exponent_code } else { MAX_EXPONENT_CODE };
-    let exponent = code as i32 - EXPONENT_BIAS;
-    power_of_two(exponent - precision.mantissa_bits() as i32 + 1)
+    let code = if scale_code < MAX_SCALE_CODE { scale_code } else { MAX_SCALE_CODE };
+    f32::from_bits((code as u32 + step_bias(precision)) << SCALE_SHIFT)
+}
+
+/// What [`step`] adds to a scale code before it shifts it by 20 bits: kernels do the same.
+pub const fn step_bias(precision: Precision) -> u32 {
+    SCALE_BIAS - 8 * precision.mantissa_bits()
 }
 
 /// The value of a code `u_m` at `precision`: midpoint `(u_m - 2^m + 0.5) * step`, truncate
 /// `(u_m - 2^m + [u_m < 2^m]) * step`. Exact in `f32`.
-pub fn decode(code: u16, exponent_code: u8, precision: Precision, reconstruction: Reconstruction) -> f32 {
-    Offset::new(precision, reconstruction).value(f32::from(code), step(exponent_code, precision))
+pub fn decode(code: u16, scale_code: u8, precision: Precision, reconstruction: Reconstruction) -> f32 {
+    Offset::new(precision, reconstruction).value(f32::from(code), step(scale_code, precision))
 }
 
 /// What is added to a code before it is multiplied by [`step`]; constant for a whole forward pass.

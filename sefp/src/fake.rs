@@ -1,6 +1,8 @@
 //! Weights as they come back from a packed file: what a trainer computes with.
 
-use crate::{GROUP_SIZE, Offset, Precision, QuantizeError, Reconstruction, quantize_group, step, truncate};
+use crate::{
+    GROUP_SIZE, Offset, Precision, QuantizeError, Reconstruction, Scale, quantize_group, step, truncate,
+};
 
 /// Replaces up to 64 consecutive weights of one row by what a packed file holds of them at
 /// `precision`: quantised, truncated and decoded, bit for bit.
@@ -14,10 +16,11 @@ pub fn fake_quantize_group(
     weights: &mut [f32],
     precision: Precision,
     reconstruction: Reconstruction,
+    scale: Scale,
 ) -> Result<(), QuantizeError> {
     let mut codes = [0_u16; GROUP_SIZE];
-    let exponent_code = quantize_group(weights, &mut codes)?;
-    let (offset, step) = (Offset::new(precision, reconstruction), step(exponent_code, precision));
+    let scale_code = quantize_group(weights, &mut codes, scale)?;
+    let (offset, step) = (Offset::new(precision, reconstruction), step(scale_code, precision));
     for (weight, code) in weights.iter_mut().zip(codes) {
         *weight = offset.value(f32::from(truncate(code, precision)), step);
     }

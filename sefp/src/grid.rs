@@ -43,8 +43,8 @@ impl TileGrid {
         self.tile_cols() * GROUP_SIZE
     }
 
-    /// Bytes of the exponent plane.
-    pub const fn exponent_bytes(self) -> usize {
+    /// Bytes of the scale plane.
+    pub const fn scale_bytes(self) -> usize {
         self.tiles() * LANE_ROWS
     }
 
@@ -58,9 +58,9 @@ impl TileGrid {
         self.tiles() * BIT_WORDS
     }
 
-    /// Bytes read when the whole matrix is used at a precision: exponents, base and bit planes.
+    /// Bytes read when the whole matrix is used at a precision: scales, base and bit planes.
     pub const fn bytes(self, precision: crate::Precision) -> usize {
-        self.exponent_bytes() + 4 * (self.base_words() + precision.bit_planes() * self.bit_words())
+        self.scale_bytes() + 4 * (self.base_words() + precision.bit_planes() * self.bit_words())
     }
 
     /// Number of the tile that holds a weight.

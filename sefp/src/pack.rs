@@ -1,13 +1,13 @@
 //! Weights to planes: quantises a matrix and scatters its codes over tiles.
 
 use crate::grid::{BASE_WORDS, BIT_WORDS, Place};
-use crate::{BIT_PLANES, GROUP_SIZE, LANE_ROWS, QuantizeError, TileGrid, TileView, quantize_group};
+use crate::{BIT_PLANES, GROUP_SIZE, LANE_ROWS, QuantizeError, Scale, TileGrid, TileView, quantize_group};
 
 /// A matrix quantised and packed, with all its planes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackedMatrix {
     grid: TileGrid,
-    exponents: Vec<u8>,
+    scales: Vec<u8>,
     base: Vec<u32>,
     bits: [Vec<u32>; BIT_PLANES],
 }
@@ -21,7 +21,7 @@ impl PackedMatrix {
     ///
     /// # Panics
     /// If `weights` does not hold `rows * cols` values.
-    pub fn pack(weights: &[f32], rows: usize, cols: usize) -> Result<Self, QuantizeError> {
+    pub fn pack(weights: &[f32], rows: usize, cols: usize, scale: Scale) -> Result<Self, QuantizeError> {
         assert_eq!(weights.len(), rows * cols, "a matrix of {rows} x {cols}");
         let mut packed = Self::zeros(TileGrid::new(rows, cols));
         let mut codes = [0; GROUP_SIZE];
@@ -33,27 +33,27 @@ impl PackedMatrix {
                     let len = GROUP_SIZE.min(cols - col);
                     group[..len].copy_from_slice(&weights[start..start + len]);
                 }
-                let exponent = quantize_group(&group, &mut codes)
+                let scale_code = quantize_group(&group, &mut codes, scale)
                     .map_err(|error| QuantizeError { index: start + error.index, ..error })?;
-                packed.put_group(row, col, exponent, &codes);
+                packed.put_group(row, col, scale_code, &codes);
             }
         }
         Ok(packed)
     }
 
-    /// Every code 0 and every exponent the one of a group of zeros.
+    /// Every code 0 and every scale the one of a group of zeros.
     fn zeros(grid: TileGrid) -> Self {
         Self {
             grid,
-            exponents: vec![0; grid.exponent_bytes()],
+            scales: vec![0; grid.scale_bytes()],
             base: vec![0; grid.base_words()],
             bits: std::array::from_fn(|_| vec![0; grid.bit_words()]),
         }
     }
 
-    fn put_group(&mut self, row: usize, col: usize, exponent: u8, codes: &[u16; GROUP_SIZE]) {
+    fn put_group(&mut self, row: usize, col: usize, scale_code: u8, codes: &[u16; GROUP_SIZE]) {
         let tile = self.grid.tile_index(row, col);
-        self.exponents[tile * LANE_ROWS + row % LANE_ROWS] = exponent;
+        self.scales[tile * LANE_ROWS + row % LANE_ROWS] = scale_code;
         for (i, &code) in codes.iter().enumerate() {
             let place = Place::new(row, i);
             self.base[tile * BASE_WORDS + place.base_word] |= u32::from(code >> 5) << place.base_shift;
@@ -69,9 +69,9 @@ impl PackedMatrix {
         self.grid
     }
 
-    /// Exponent codes, one byte per group: `[tiles, 16]`.
-    pub fn exponents(&self) -> &[u8] {
-        &self.exponents
+    /// Scale codes, one byte per group: `[tiles, 16]`.
+    pub fn scales(&self) -> &[u8] {
+        &self.scales
     }
 
     /// The base plane, four bits per weight: `[tiles, 128]` words.
@@ -87,6 +87,6 @@ impl PackedMatrix {
     /// A view of all planes.
     pub fn view(&self) -> TileView<'_> {
         let bits: [&[u32]; BIT_PLANES] = std::array::from_fn(|plane| self.bits[plane].as_slice());
-        TileView::new(self.grid, &self.exponents, &self.base, &bits).expect("planes of the grid's own size")
+        TileView::new(self.grid, &self.scales, &self.base, &bits).expect("planes of the grid's own size")
     }
 }

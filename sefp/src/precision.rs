@@ -1,5 +1,5 @@
-//! The two choices that turn one stored model into numbers: how many mantissa bits are read, and
-//! how a truncated code becomes a value.
+//! The choices that a number format has: how finely groups are scaled when weights become codes, how
+//! many mantissa bits of a code are read, and how a truncated code becomes a value.
 
 use std::{fmt, str::FromStr};
 
@@ -50,7 +50,7 @@ impl Precision {
         self as usize - 3
     }
 
-    /// Bits of storage a weight takes at this precision: sign, mantissa and its share of the exponent.
+    /// Bits of storage a weight takes at this precision: sign, mantissa and its share of the scale.
     pub const fn bits_per_weight(self) -> f64 {
         self as u32 as f64 + 1.0 + 8.0 / crate::GROUP_SIZE as f64
     }
@@ -125,3 +125,49 @@ impl FromStr for Reconstruction {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a reconstruction: give midpoint or truncate")]
 pub struct UnknownReconstruction(String);
+
+/// How finely the scale of a group follows its largest weight.
+///
+/// Both are read the same way: every scale of [`PowerOfTwo`](Self::PowerOfTwo) is one of
+/// [`Fine`](Self::Fine).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scale {
+    /// Eight steps an octave: the range is at most 1/8 above what the largest weight needs. Worth more
+    /// than half a mantissa bit on a real model.
+    #[default]
+    Fine,
+    /// Powers of two alone: the OTARo paper's SEFP.
+    PowerOfTwo,
+}
+
+impl Scale {
+    /// Both, the default first.
+    pub const ALL: [Self; 2] = [Self::Fine, Self::PowerOfTwo];
+
+    /// The name used in files and on command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fine => "fine",
+            Self::PowerOfTwo => "power-of-two",
+        }
+    }
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Scale {
+    type Err = UnknownScale;
+
+    fn from_str(text: &str) -> Result<Self, UnknownScale> {
+        Self::ALL.into_iter().find(|scale| scale.name() == text).ok_or_else(|| UnknownScale(text.to_string()))
+    }
+}
+
+/// A scale that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a scale: give fine or power-of-two")]
+pub struct UnknownScale(String);

@@ -11,7 +11,7 @@ pub type Tile = [[f32; LANE_ROWS]; GROUP_SIZE];
 #[derive(Clone, Copy, Debug)]
 pub struct TileView<'a> {
     grid: TileGrid,
-    exponents: &'a [u8],
+    scales: &'a [u8],
     base: &'a [u32],
     bits: [&'a [u32]; BIT_PLANES],
     available: Precision,
@@ -22,14 +22,14 @@ impl<'a> TileView<'a> {
     ///
     /// Returns `None` when a plane is not of the size that `grid` asks for, or there are more than
     /// five bit planes.
-    pub fn new(grid: TileGrid, exponents: &'a [u8], base: &'a [u32], bits: &[&'a [u32]]) -> Option<Self> {
-        let fits = exponents.len() == grid.exponent_bytes()
+    pub fn new(grid: TileGrid, scales: &'a [u8], base: &'a [u32], bits: &[&'a [u32]]) -> Option<Self> {
+        let fits = scales.len() == grid.scale_bytes()
             && base.len() == grid.base_words()
             && bits.iter().all(|plane| plane.len() == grid.bit_words());
         let available = *Precision::ALL.get(bits.len())?;
         let mut planes: [&[u32]; BIT_PLANES] = [&[]; BIT_PLANES];
         planes[..bits.len()].copy_from_slice(bits);
-        fits.then_some(Self { grid, exponents, base, bits: planes, available })
+        fits.then_some(Self { grid, scales, base, bits: planes, available })
     }
 
     /// The tiles of the matrix.
@@ -42,9 +42,9 @@ impl<'a> TileView<'a> {
         self.available
     }
 
-    /// The exponent plane, `[tiles, 16]` bytes.
-    pub fn exponents(&self) -> &'a [u8] {
-        self.exponents
+    /// The scale plane, `[tiles, 16]` bytes.
+    pub fn scales(&self) -> &'a [u8] {
+        self.scales
     }
 
     /// The base plane, `[tiles, 128]` words.
@@ -73,9 +73,9 @@ impl<'a> TileView<'a> {
         code as u16
     }
 
-    /// The exponent code of the group that holds a weight.
-    pub fn exponent(&self, row: usize, col: usize) -> u8 {
-        self.exponents[self.grid.tile_index(row, col) * LANE_ROWS + row % LANE_ROWS]
+    /// The scale code of the group that holds a weight.
+    pub fn scale(&self, row: usize, col: usize) -> u8 {
+        self.scales[self.grid.tile_index(row, col) * LANE_ROWS + row % LANE_ROWS]
     }
 
     /// Decodes one row, `grid.cols` values, into the front of `out`. Bit-exact with
@@ -95,7 +95,7 @@ impl<'a> TileView<'a> {
         let offset = Offset::new(precision, reconstruction);
         for (group, values) in out[..self.grid.cols].chunks_mut(GROUP_SIZE).enumerate() {
             let tile = self.grid.tile_index(row, group * GROUP_SIZE);
-            let step = step(self.exponents[tile * LANE_ROWS + row % LANE_ROWS], precision);
+            let step = step(self.scales[tile * LANE_ROWS + row % LANE_ROWS], precision);
             let base = &self.base[tile * BASE_WORDS..][..BASE_WORDS];
             let mut codes = [0; GROUP_SIZE];
             for (col, code) in codes.iter_mut().enumerate() {
@@ -129,8 +129,8 @@ impl<'a> TileView<'a> {
     ) {
         assert!(precision <= self.available, "{precision} needs planes that are not here");
         let offset = Offset::new(precision, reconstruction);
-        let exponents = &self.exponents[tile * LANE_ROWS..][..LANE_ROWS];
-        let steps: [f32; LANE_ROWS] = std::array::from_fn(|lane| step(exponents[lane], precision));
+        let scales = &self.scales[tile * LANE_ROWS..][..LANE_ROWS];
+        let steps: [f32; LANE_ROWS] = std::array::from_fn(|lane| step(scales[lane], precision));
         let base = &self.base[tile * BASE_WORDS..][..BASE_WORDS];
         for (col, weights) in out.iter_mut().enumerate() {
             let place = Place::new(0, col);

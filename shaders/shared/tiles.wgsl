@@ -4,7 +4,7 @@
 //
 //     base       32 vectors, [half][pair of column blocks][quad]   4 bits a weight
 //     bit4..8     8 vectors each, [half][quad]                      1 bit a weight
-//     exponents   1 vector, a word per quad, a byte per row
+//     scales   1 vector, a word per quad, a byte per row
 //
 // A half is 32 columns, a column block 4: block `p` of a half is bit `p` of each byte of a bit plane.
 // Planes that the precision does not need are not there: a dummy is bound in their place, never read.
@@ -18,8 +18,8 @@ struct Chunk {
     first_row: u32,
     // Groups of a row.
     tile_cols: u32,
-    // Index in `base_and_exponents` of the exponents of tile 0.
-    exponents: u32,
+    // Index in `base_and_scales` of the scales of tile 0.
+    scales: u32,
     mantissa_bits: u32,
     // See sefp.wgsl.
     unit: f32,
@@ -32,7 +32,7 @@ struct Chunk {
 // which time counts are compiled twice, with and without; both are there before the first pass.
 override with_extra: bool = true;
 
-@group(0) @binding(1) var<storage, read> base_and_exponents: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> base_and_scales: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> bit4: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> bit5: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> bit6: array<vec4<u32>>;
@@ -92,12 +92,12 @@ fn load_low_halves(mantissa_bits: u32, tile: u32, half: u32, quad: u32) -> LowHa
 // Reads the base plane of blocks `2 * pair` and `2 * pair + 1` of half a tile, for one quad: in the
 // low and the high half of each byte. The sign bits are turned over, which subtracts 128.
 fn load_base(tile: u32, half: u32, pair: u32, quad: u32) -> vec4<u32> {
-    return base_and_exponents[tile * 32u + half * 16u + pair * 4u + quad] ^ vec4<u32>(0x88888888u);
+    return base_and_scales[tile * 32u + half * 16u + pair * 4u + quad] ^ vec4<u32>(0x88888888u);
 }
 
 // The scales of the four rows of a quad in a tile.
 fn load_scales(chunk: Chunk, tile: u32, quad: u32) -> vec4<f32> {
-    return sefp_scales(base_and_exponents[chunk.exponents + tile][quad]);
+    return sefp_scales(base_and_scales[chunk.scales + tile][quad]);
 }
 
 // The signed bytes of four blocks, from their base (`even`: of blocks 2 * pair, else 2 * pair + 1)

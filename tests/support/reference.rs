@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use otaro::{Checkpoint, Reconstruction, pack::pack_folder};
+use otaro::{
+    Checkpoint,
+    pack::{PackOptions, pack_folder},
+};
 use safetensors::{Dtype, SafeTensors};
 use tempfile::TempDir;
 
@@ -74,7 +77,7 @@ pub fn stories260k() -> Option<(TempDir, Checkpoint)> {
     let folder = stories260k_folder()?;
     let temporary = crate::temporary_folder();
     let path = temporary.path().join("stories260K.sefp.safetensors");
-    pack_folder(&folder, &path, Reconstruction::Midpoint, &mut |_| Ok(())).unwrap();
+    pack_folder(&folder, &path, &PackOptions::default(), &mut |_| Ok(())).unwrap();
     let checkpoint = Checkpoint::open(&path).unwrap();
     Some((temporary, checkpoint))
 }

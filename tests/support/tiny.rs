@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use otaro::{
-    Architecture, Checkpoint, Reconstruction, RopeScaling,
+    Architecture, Checkpoint, Reconstruction, RopeScaling, Scale,
     checkpoint::{Manifest, write_checkpoint},
     pack::RandomWeights,
 };
@@ -55,9 +55,11 @@ pub fn manifest(architecture: &Architecture) -> Manifest {
     Manifest {
         architecture: architecture.clone(),
         reconstruction: Reconstruction::Midpoint,
+        scale: Scale::default(),
         blobs: Vec::new(),
         tokenizer_fingerprint: "none".to_string(),
         provenance: "random weights".to_string(),
+        profiles: Default::default(),
     }
 }
 

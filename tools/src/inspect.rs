@@ -35,6 +35,7 @@ struct Report {
     complete_bytes: u64,
     architecture: Architecture,
     reconstruction: &'static str,
+    scale: &'static str,
     weights: usize,
     tokenizer_fingerprint: String,
     provenance: String,
@@ -132,6 +133,7 @@ impl Report {
             complete_bytes: checkpoint.complete_bytes(),
             architecture: checkpoint.architecture().clone(),
             reconstruction: checkpoint.reconstruction().name(),
+            scale: checkpoint.scale().name(),
             weights: checkpoint.architecture().packed_weights(),
             tokenizer_fingerprint: checkpoint.tokenizer_fingerprint().to_string(),
             provenance: checkpoint.provenance().to_string(),
@@ -158,6 +160,7 @@ impl Report {
         let scaling = a.rope_scaling.map_or(String::new(), |s| format!(", scaled by {} (llama3)", s.factor));
         writeln!(out, "  rope theta {}{scaling}, RMSNorm epsilon {:e}", a.rope_theta, a.rms_norm_eps)?;
         writeln!(out, "  reconstruction {}", self.reconstruction)?;
+        writeln!(out, "  scale          {}", self.scale)?;
         writeln!(out, "  tokenizer {}", self.tokenizer_fingerprint)?;
         writeln!(out, "  provenance {}", self.provenance)?;
         writeln!(out, "\n  section            begin            end  state    sha256")?;

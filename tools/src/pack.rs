@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use otaro::{Checkpoint, Reconstruction, pack::pack_folder};
+use otaro::{
+    Checkpoint, Reconstruction, Scale,
+    pack::{PackOptions, pack_folder},
+};
 
 use crate::progress;
 
@@ -16,6 +19,9 @@ pub struct Arguments {
     /// How truncated weights are read back: midpoint or truncate (the paper's)
     #[arg(long, default_value_t)]
     reconstruction: Reconstruction,
+    /// How finely groups of weights are scaled: fine (eight steps an octave) or power-of-two (the paper's)
+    #[arg(long, default_value_t)]
+    scale: Scale,
     /// Replace the output if it exists
     #[arg(long)]
     force: bool,
@@ -26,7 +32,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(arguments.force || !output.exists(), "{} exists; --force replaces it", output.display());
     let cancel = progress::cancel_on_interrupt()?;
     let bar = progress::bar(0, "packing", "weights");
-    pack_folder(&arguments.folder, output, arguments.reconstruction, &mut |progress| {
+    let options = PackOptions { reconstruction: arguments.reconstruction, scale: arguments.scale };
+    pack_folder(&arguments.folder, output, &options, &mut |progress| {
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
         cancel.check()

@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::Result;
 use burn::tensor::Device;
 use clap::Parser;
-use otaro::{Architecture, Precision, Reconstruction};
+use otaro::{Architecture, Precision, Reconstruction, Scale};
 use otaro_trainer::{
     data::Window,
     memory::keep_freed_memory,
@@ -120,9 +120,13 @@ impl Run {
         let windows: Vec<_> = windows.iter().collect();
         let start = Instant::now();
         let quantized = match self.precision {
-            Some(precision) => {
-                fake_quantize(&self.weights, &self.parameters, precision, Reconstruction::Midpoint)?
-            }
+            Some(precision) => fake_quantize(
+                &self.weights,
+                &self.parameters,
+                precision,
+                Reconstruction::Midpoint,
+                Scale::Fine,
+            )?,
             None => self.weights.clone(),
         };
         let quantise = start.elapsed().as_secs_f64();

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use otaro::{
-    Architecture, CancelToken, Checkpoint, Model, Precision, Reconstruction, cpu::CpuOptions,
-    pack::pack_folder,
+    Architecture, CancelToken, Checkpoint, Model, Precision, Reconstruction, Scale,
+    cpu::CpuOptions,
+    pack::{PackOptions, pack_folder},
 };
 use otaro_tests::{
     huggingface,
@@ -62,7 +63,7 @@ fn at_every_width_it_computes_what_the_packed_model_computes() {
         let folder = tempfile::tempdir().unwrap();
         huggingface::write(folder.path(), &architecture, 3, &huggingface::Form::default());
         let packed = folder.path().join("model.sefp.safetensors");
-        pack_folder(folder.path(), &packed, Reconstruction::Midpoint, &mut |_| Ok(())).unwrap();
+        pack_folder(folder.path(), &packed, &PackOptions::default(), &mut |_| Ok(())).unwrap();
         let checkpoint = Arc::new(Checkpoint::open(&packed).unwrap());
         let (architecture, weights) = load(folder.path());
         let parameters = parameters(&architecture);
@@ -70,7 +71,8 @@ fn at_every_width_it_computes_what_the_packed_model_computes() {
         for reconstruction in [Reconstruction::Midpoint, Reconstruction::Truncate] {
             let model = Model::on_cpu(checkpoint.clone(), Some(reconstruction), &CpuOptions::PLAIN).unwrap();
             for precision in Precision::ALL {
-                let quantized = fake_quantize(&weights, &parameters, precision, reconstruction).unwrap();
+                let quantized =
+                    fake_quantize(&weights, &parameters, precision, reconstruction, Scale::Fine).unwrap();
                 let ours = logits(&architecture, &quantized, &tokens);
                 let mut theirs = Vec::new();
                 let mut session = model.session(precision).unwrap();
@@ -95,28 +97,29 @@ fn fake_quantised_weights_are_those_of_the_packed_file_bit_for_bit() {
         huggingface::write(folder.path(), &architecture, 5, &huggingface::Form::default());
         let (architecture, weights) = load(folder.path());
         let (parameters, masters) = (parameters(&architecture), weights.to_host().unwrap());
-        for (precision, reconstruction) in every_reading() {
-            let quantized = fake_quantize(&weights, &parameters, precision, reconstruction).unwrap();
+        for (precision, reconstruction, scale) in every_reading() {
+            let quantized = fake_quantize(&weights, &parameters, precision, reconstruction, scale).unwrap();
             for ((parameter, master), ours) in
                 parameters.iter().zip(&masters).zip(quantized.to_host().unwrap())
             {
                 let expected = if parameter.packed {
-                    packed(master, parameter.shape, precision, reconstruction)
+                    packed(master, parameter.shape, precision, reconstruction, scale)
                 } else {
                     master.clone()
                 };
                 let same = ours.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
-                assert!(same, "{} at {precision} {reconstruction}", parameter.name);
+                assert!(same, "{} at {precision} {reconstruction} {scale}", parameter.name);
             }
         }
     }
 }
 
-fn every_reading() -> impl Iterator<Item = (Precision, Reconstruction)> {
-    let both = [Reconstruction::Midpoint, Reconstruction::Truncate];
-    Precision::ALL
-        .into_iter()
-        .flat_map(move |precision| both.map(|reconstruction| (precision, reconstruction)))
+fn every_reading() -> impl Iterator<Item = (Precision, Reconstruction, Scale)> {
+    Precision::ALL.into_iter().flat_map(|precision| {
+        Reconstruction::ALL
+            .into_iter()
+            .flat_map(move |reconstruction| Scale::ALL.map(|scale| (precision, reconstruction, scale)))
+    })
 }
 
 /// A matrix packed, then decoded.
@@ -125,8 +128,9 @@ fn packed(
     [rows, cols]: [usize; 2],
     precision: Precision,
     reconstruction: Reconstruction,
+    scale: Scale,
 ) -> Vec<f32> {
-    let packed = PackedMatrix::pack(weights, rows, cols).unwrap();
+    let packed = PackedMatrix::pack(weights, rows, cols, scale).unwrap();
     let mut decoded = vec![0.0; rows * cols];
     for (row, out) in decoded.chunks_mut(cols).enumerate() {
         packed.view().decode_row(row, precision, reconstruction, out);
@@ -153,7 +157,8 @@ fn a_weight_that_cannot_be_packed_is_named() {
     let mut values: Vec<Vec<f32>> = parameters.iter().map(|p| vec![0.1; p.shape[0] * p.shape[1]]).collect();
     values[2][70] = f32::NAN;
     let weights = TensorSet::from_host(values, &parameters, &Device::flex()).unwrap();
-    let error = fake_quantize(&weights, &parameters, Precision::E5M3, Reconstruction::Midpoint).unwrap_err();
+    let error = fake_quantize(&weights, &parameters, Precision::E5M3, Reconstruction::Midpoint, Scale::Fine)
+        .unwrap_err();
     let text = format!("{error:#}");
     assert!(text.contains(&parameters[2].name) && text.contains("row 1") && text.contains("NaN"), "{text}");
 }
@@ -163,7 +168,9 @@ fn gradient(settings: PassSettings) -> BatchGradient {
     let architecture = tiny::irregular();
     let (device, parameters) = (Device::flex(), parameters(&architecture));
     let weights = TensorSet::from_host(initialize(&architecture, 3), &parameters, &device).unwrap();
-    let at = |precision| fake_quantize(&weights, &parameters, precision, Reconstruction::Midpoint).unwrap();
+    let at = |precision| {
+        fake_quantize(&weights, &parameters, precision, Reconstruction::Midpoint, Scale::Fine).unwrap()
+    };
     let (primary, low) = (at(Precision::E5M6), at(Precision::E5M3));
     let window = |seed: u32| Window {
         tokens: (0..13).map(|i| (i * 31 + seed * 17) % architecture.vocab_size as u32).collect(),

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, bail};
 use etcetera::{BaseStrategy, choose_base_strategy};
 use indicatif::{ProgressBar, ProgressStyle};
-use otaro::{CancelToken, Checkpoint, ErrorKind, Reconstruction, pack::pack_folder};
+use otaro::{
+    CancelToken, Checkpoint, ErrorKind,
+    pack::{PackOptions, pack_folder},
+};
 use sha2::{Digest, Sha256};
 
 /// How packed models are called.
@@ -126,7 +129,7 @@ fn pack(folder: &Path, path: &Path, cancel: &CancelToken) -> anyhow::Result<()> 
     eprintln!("packing {} into {}", folder.display(), path.display());
     let style = ProgressStyle::with_template("[{bar:40}] {percent:>3} %, {eta} left")?.progress_chars("=> ");
     let bar = ProgressBar::new(0).with_style(style);
-    pack_folder(folder, path, Reconstruction::default(), &mut |progress| {
+    pack_folder(folder, path, &PackOptions::default(), &mut |progress| {
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
         cancel.check()

@@ -1,5 +1,5 @@
 //! What a file must keep of its promises before any of it is used: every tensor of the architecture
-//! with its type, shape, place and alignment, and no exponent that no writer writes.
+//! with its type, shape, place and alignment, and no scale that no writer writes.
 
 use safetensors::Dtype;
 
@@ -17,7 +17,7 @@ impl Checkpoint {
             self.check_entry(&norm.to_string(), Section::Norms, Dtype::F32, &[architecture.hidden_size])?;
         }
         for matrix in WeightMatrix::all(architecture) {
-            for &plane in &Section::ALL[Section::Exponents as usize..] {
+            for &plane in &Section::ALL[Section::Scales as usize..] {
                 let (dtype, shape) = plane_shape(plane, matrix.grid(architecture));
                 self.check_entry(&plane_name(matrix, plane), plane, dtype, &shape)?;
             }
@@ -50,16 +50,16 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// An exponent code above 30 never comes from a writer: the file is damaged.
-    pub(super) fn check_exponents(&self, progress: &mut dyn FnMut(f64) -> Result<()>) -> Result<()> {
+    /// An scale code above 240 never comes from a writer: the file is damaged.
+    pub(super) fn check_scales(&self, progress: &mut dyn FnMut(f64) -> Result<()>) -> Result<()> {
         let matrices = WeightMatrix::all(self.architecture()).count();
         for (index, matrix) in WeightMatrix::all(self.architecture()).enumerate() {
             progress(index as f64 / matrices as f64)?;
-            let exponents = self.exponents(matrix)?;
-            if exponents.iter().fold(0, |max, &code| max.max(code)) > sefp::MAX_EXPONENT_CODE {
+            let scales = self.scales(matrix)?;
+            if scales.iter().fold(0, |max, &code| max.max(code)) > sefp::MAX_SCALE_CODE {
                 return Err(corrupt_entry(
-                    &plane_name(matrix, Section::Exponents),
-                    "it holds an invalid exponent code",
+                    &plane_name(matrix, Section::Scales),
+                    "it holds an invalid scale code",
                 ));
             }
         }

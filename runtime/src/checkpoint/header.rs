@@ -1,10 +1,10 @@
 //! The safetensors header: entries and `__metadata__`, encoded by the writer and checked by the
 //! reader.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, str::FromStr};
 
 use safetensors::tensor::{Metadata, TensorInfo};
-use sefp::Reconstruction;
+use sefp::{Reconstruction, Scale};
 
 use super::{Manifest, Section, SectionInfo, layout::SECTION_ALIGNMENT};
 use crate::{Architecture, Error, ErrorKind, NamedProfiles, Result};
@@ -12,7 +12,7 @@ use crate::{Architecture, Error, ErrorKind, NamedProfiles, Result};
 /// The value of `format`.
 const FORMAT: &str = "sefp";
 /// The version that this build writes. It reads every minor version of this major one.
-const VERSION: &str = "1.0";
+const VERSION: &str = "2.0";
 /// The field of the named profiles, which a file need not have.
 const PROFILES: &str = "profiles";
 /// Bytes of the length in front of the header.
@@ -25,6 +25,7 @@ pub(super) const MAX_HEADER_BYTES: u64 = 32 << 20;
 pub(super) struct Header {
     pub(super) architecture: Architecture,
     pub(super) reconstruction: Reconstruction,
+    pub(super) scale: Scale,
     pub(super) tokenizer_fingerprint: String,
     pub(super) provenance: String,
     pub(super) version: String,
@@ -58,6 +59,7 @@ pub(super) fn metadata(manifest: &Manifest, sections: &[SectionInfo]) -> Result<
         ("group_size", sefp::GROUP_SIZE.to_string()),
         ("lane_rows", sefp::LANE_ROWS.to_string()),
         ("reconstruction", manifest.reconstruction.to_string()),
+        ("scale", manifest.scale.to_string()),
         ("architecture", json(serde_json::to_string(&manifest.architecture))?),
         ("sections", json(serde_json::to_string(sections))?),
         ("tokenizer_fingerprint", manifest.tokenizer_fingerprint.clone()),
@@ -85,15 +87,15 @@ impl Header {
         architecture.check()?;
         let sections: Vec<SectionInfo> = fields.json("sections")?;
         check_sections(&sections, entries.data_len() as u64)?;
-        let reconstruction = fields.get("reconstruction")?.parse().map_err(|e| {
-            Error::new(ErrorKind::UnsupportedVersion, "metadata field 'reconstruction'").with_source(e)
-        })?;
+        let reconstruction = fields.choice("reconstruction")?;
+        let scale = fields.choice("scale")?;
         let tokenizer_fingerprint = fields.get("tokenizer_fingerprint")?.to_string();
         let provenance = fields.get("provenance")?.to_string();
         Ok(Self {
             profiles: fields.profiles(&architecture)?,
             architecture,
             reconstruction,
+            scale,
             tokenizer_fingerprint,
             provenance,
             version,
@@ -134,16 +136,19 @@ fn parse_entries(json: &[u8]) -> Result<Metadata> {
 }
 
 fn check_version(version: &str) -> Result<()> {
-    let major = |version: &str| version.split_once('.').map(|(major, _)| major.to_string());
-    match major(version) {
-        Some(found) if Some(&found) == major(VERSION).as_ref() => Ok(()),
-        _ => Err(Error::new(
-            ErrorKind::UnsupportedVersion,
-            format!(
-                "the file is of format version '{version}'; this build reads {VERSION} and later minor versions: update otaro or pack the model again"
-            ),
-        )),
-    }
+    let major = |version: &str| version.split_once('.').and_then(|(major, _)| major.parse::<u32>().ok());
+    let (found, ours) = (major(version), major(VERSION));
+    let remedy = match found {
+        found if found == ours => return Ok(()),
+        found if found < ours => "pack it again from the folder that it was made of",
+        _ => "update otaro, or pack it again with this build",
+    };
+    Err(Error::new(
+        ErrorKind::UnsupportedVersion,
+        format!(
+            "the file is of format version '{version}', this build reads {VERSION} and later minor versions: {remedy}"
+        ),
+    ))
 }
 
 /// Sections must be all there, in order, aligned, and inside of the data.
@@ -194,6 +199,12 @@ impl Fields<'_> {
             Error::new(ErrorKind::Corrupt, format!("metadata field '{PROFILES}'")).with_source(error)
         })?;
         Ok(profiles)
+    }
+
+    fn choice<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(&self, name: &str) -> Result<T> {
+        self.get(name)?.parse().map_err(|e| {
+            Error::new(ErrorKind::UnsupportedVersion, format!("metadata field '{name}'")).with_source(e)
+        })
     }
 
     fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {

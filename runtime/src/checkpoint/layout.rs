@@ -110,7 +110,7 @@ pub(super) fn plane_name(matrix: WeightMatrix, plane: Section) -> String {
 pub(super) fn plane_shape(plane: Section, grid: TileGrid) -> (Dtype, Vec<usize>) {
     let tiles = grid.tiles();
     match plane {
-        Section::Exponents => (Dtype::U8, vec![tiles, sefp::LANE_ROWS]),
+        Section::Scales => (Dtype::U8, vec![tiles, sefp::LANE_ROWS]),
         Section::Base => (Dtype::U32, vec![tiles, sefp::BASE_WORDS]),
         _ => (Dtype::U32, vec![tiles, sefp::BIT_WORDS]),
     }

@@ -3,7 +3,7 @@
 use std::{ops::Range, path::Path, sync::OnceLock};
 
 use memmap2::{Mmap, MmapOptions};
-use sefp::{Precision, Reconstruction, TileView};
+use sefp::{Precision, Reconstruction, Scale, TileView};
 
 use super::{
     BLOB_NAMES, Section, SectionInfo,
@@ -55,7 +55,7 @@ impl Checkpoint {
         let checkpoint = Self::open_header(source)?;
         checkpoint
             .require(Precision::MIN)
-            .and_then(|()| checkpoint.check_exponents(progress))
+            .and_then(|()| checkpoint.check_scales(progress))
             .map_err(|error| error.at(checkpoint.path().display()))?;
         Ok(checkpoint)
     }
@@ -88,6 +88,11 @@ impl Checkpoint {
     /// The shape of the model.
     pub fn architecture(&self) -> &Architecture {
         &self.header.architecture
+    }
+
+    /// How finely the weights were scaled when they were packed.
+    pub fn scale(&self) -> Scale {
+        self.header.scale
     }
 
     /// The reconstruction that the model is meant to be read with.
@@ -232,12 +237,12 @@ impl Checkpoint {
         self.tensor(Section::Norms, &norm.to_string())
     }
 
-    /// Exponent codes of a matrix, `[tiles, 16]`.
+    /// Scale codes of a matrix, `[tiles, 16]`.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) when the map fails.
-    pub fn exponents(&self, matrix: WeightMatrix) -> Result<&[u8]> {
-        self.tensor(Section::Exponents, &plane_name(matrix, Section::Exponents))
+    pub fn scales(&self, matrix: WeightMatrix) -> Result<&[u8]> {
+        self.tensor(Section::Scales, &plane_name(matrix, Section::Scales))
     }
 
     /// The base plane of a matrix, `[tiles, 128]`.
@@ -268,7 +273,7 @@ impl Checkpoint {
         let bits = (0..precision.bit_planes())
             .map(|plane| self.bit_plane(matrix, plane))
             .collect::<Result<Vec<_>>>()?;
-        TileView::new(matrix.grid(self.architecture()), self.exponents(matrix)?, self.base(matrix)?, &bits)
+        TileView::new(matrix.grid(self.architecture()), self.scales(matrix)?, self.base(matrix)?, &bits)
             .ok_or_else(|| corrupt_entry(&matrix.to_string(), "its planes do not fit together"))
     }
 

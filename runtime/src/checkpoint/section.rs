@@ -13,8 +13,8 @@ pub enum Section {
     Blobs,
     /// RMSNorm weights in f32.
     Norms,
-    /// Exponent codes of every matrix.
-    Exponents,
+    /// Scale codes of every matrix.
+    Scales,
     /// The 4-bit base plane of every matrix: completes E5M3.
     Base,
     /// Completes E5M4.
@@ -34,7 +34,7 @@ impl Section {
     pub const ALL: [Self; 9] = [
         Self::Blobs,
         Self::Norms,
-        Self::Exponents,
+        Self::Scales,
         Self::Base,
         Self::Bit4,
         Self::Bit5,
@@ -57,7 +57,7 @@ impl Section {
         match self {
             Self::Blobs => "blobs",
             Self::Norms => "norms",
-            Self::Exponents => "exponents",
+            Self::Scales => "scales",
             Self::Base => "base",
             Self::Bit4 => "bit4",
             Self::Bit5 => "bit5",

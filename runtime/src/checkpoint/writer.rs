@@ -11,7 +11,7 @@ use std::{
 
 use rayon::prelude::*;
 use safetensors::tensor::Metadata;
-use sefp::{LANE_ROWS, PackedMatrix, QuantizeError, Reconstruction};
+use sefp::{LANE_ROWS, PackedMatrix, QuantizeError, Reconstruction, Scale};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
@@ -49,6 +49,8 @@ pub struct Manifest {
     pub architecture: Architecture,
     /// The reconstruction that the model is meant to be read with.
     pub reconstruction: Reconstruction,
+    /// How finely the weights are scaled.
+    pub scale: Scale,
     /// Tokenizer and configuration files.
     pub blobs: Vec<Blob>,
     /// The fingerprint of the tokenizer, or `none` for a model without one.
@@ -184,17 +186,16 @@ impl<'a> Writer<'a> {
         progress: &mut dyn FnMut(usize) -> Result<()>,
     ) -> std::result::Result<(), Failure> {
         let grid = matrix.grid(&self.manifest.architecture);
-        for section in &Section::ALL[Section::Exponents as usize..] {
+        for section in &Section::ALL[Section::Scales as usize..] {
             self.seek_section(*section, self.begins[&plane_name(matrix, *section)])?;
         }
         let block_rows = (BLOCK_WEIGHTS / grid.cols / LANE_ROWS).max(1) * LANE_ROWS;
         for first in (0..grid.rows).step_by(block_rows) {
             let rows = first..grid.rows.min(first + block_rows);
             let weights = source.rows(matrix, rows)?;
-            for packed in
-                pack_tile_rows(&weights, grid.cols).map_err(|e| weight_error(matrix, first, grid.cols, e))?
-            {
-                self.append(Section::Exponents, packed.exponents())?;
+            let packed = pack_tile_rows(&weights, grid.cols, self.manifest.scale);
+            for packed in packed.map_err(|e| weight_error(matrix, first, grid.cols, e))? {
+                self.append(Section::Scales, packed.scales())?;
                 self.append(Section::Base, bytemuck::cast_slice(packed.base()))?;
                 for (section, words) in Section::BIT_PLANES.into_iter().zip(packed.bits()) {
                     self.append(section, bytemuck::cast_slice(words))?;
@@ -256,13 +257,17 @@ impl<'a> Writer<'a> {
 
 /// Quantises rows in parallel, 16 at a time: in every plane, the tiles of consecutive rows follow
 /// one another, so the parts can be appended as they are.
-fn pack_tile_rows(weights: &[f32], cols: usize) -> std::result::Result<Vec<PackedMatrix>, QuantizeError> {
+fn pack_tile_rows(
+    weights: &[f32],
+    cols: usize,
+    scale: Scale,
+) -> std::result::Result<Vec<PackedMatrix>, QuantizeError> {
     let tile_row = LANE_ROWS * cols;
     weights
         .par_chunks(tile_row)
         .enumerate()
         .map(|(index, rows)| {
-            PackedMatrix::pack(rows, rows.len() / cols, cols)
+            PackedMatrix::pack(rows, rows.len() / cols, cols, scale)
                 .map_err(|error| QuantizeError { index: error.index + index * tile_row, ..error })
         })
         .collect()

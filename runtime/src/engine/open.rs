@@ -31,7 +31,7 @@ pub struct EngineOptions {
 /// What is being done while a model is opened, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OpenStage {
-    /// The header and the exponents are read and checked.
+    /// The header and the scales are read and checked.
     #[default]
     Checking,
     /// Every section is hashed, if that was asked for.

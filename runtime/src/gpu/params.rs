@@ -43,7 +43,7 @@ impl Params {
         self.u32(chunk.rows)
             .u32(chunk.first_row)
             .u32(chunk.tile_cols)
-            .u32(chunk.exponents_vector())
+            .u32(chunk.scales_vector())
             .u32(precision.mantissa_bits() as usize)
             .f32(unit)
             .f32(half_unit)

@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{Architecture, Checkpoint, Error, ErrorKind, MatrixPrecisions, Norm, Result, WeightMatrix};
 
-/// Bytes of a tile's base plane, bit plane and exponents.
+/// Bytes of a tile's base plane, bit plane and scales.
 const BASE_BYTES: usize = 512;
 const BIT_BYTES: usize = 128;
-const EXPONENT_BYTES: usize = 16;
+const SCALE_BYTES: usize = 16;
 
 /// Whole rows of tiles of one matrix: what is bound at a time.
 #[derive(Clone, Debug)]
@@ -35,8 +35,8 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Where the exponents start in the base buffer, in vectors of 16 bytes.
-    pub(super) fn exponents_vector(&self) -> usize {
+    /// Where the scales start in the base buffer, in vectors of 16 bytes.
+    pub(super) fn scales_vector(&self) -> usize {
         self.tiles.len() * BASE_BYTES / 16
     }
 
@@ -49,7 +49,7 @@ impl Chunk {
 /// The planes of a chunk that are on the GPU.
 #[derive(Clone, Debug)]
 pub(super) struct ChunkPlanes {
-    /// The base plane, then the exponents.
+    /// The base plane, then the scales.
     pub(super) base: wgpu::Buffer,
     /// The bit planes, as far as they were needed.
     pub(super) bits: [Option<wgpu::Buffer>; BIT_PLANES],
@@ -186,11 +186,11 @@ impl Weights {
             Some(planes) => planes,
             None => {
                 let base: &[u8] = cast_slice(self.checkpoint.base(matrix)?);
-                let exponents = self.checkpoint.exponents(matrix)?;
-                let both = buffer(tiles.len() * (BASE_BYTES + EXPONENT_BYTES));
+                let scales = self.checkpoint.scales(matrix)?;
+                let both = buffer(tiles.len() * (BASE_BYTES + SCALE_BYTES));
                 uploader.write(&both, 0, &base[tiles.start * BASE_BYTES..tiles.end * BASE_BYTES])?;
-                let exponents = &exponents[tiles.start * EXPONENT_BYTES..tiles.end * EXPONENT_BYTES];
-                uploader.write(&both, (tiles.len() * BASE_BYTES) as u64, exponents)?;
+                let scales = &scales[tiles.start * SCALE_BYTES..tiles.end * SCALE_BYTES];
+                uploader.write(&both, (tiles.len() * BASE_BYTES) as u64, scales)?;
                 ChunkPlanes { base: both, bits: Default::default() }
             }
         };
@@ -214,7 +214,7 @@ fn cut(
     context: &GpuContext,
 ) -> Result<Vec<Chunk>> {
     let grid = matrix.grid(architecture);
-    let tile_row_bytes = grid.tile_cols() * (BASE_BYTES + EXPONENT_BYTES);
+    let tile_row_bytes = grid.tile_cols() * (BASE_BYTES + SCALE_BYTES);
     if tile_row_bytes as u64 > context.max_binding_bytes() {
         let what = format!("{matrix} has {} columns, too many for {}", grid.cols, context.info().name);
         return Err(Error::new(ErrorKind::UnsupportedModel, what));

@@ -2,13 +2,24 @@
 
 use std::path::Path;
 
-use sefp::Reconstruction;
+use sefp::{Reconstruction, Scale};
 
 use super::HuggingFaceFolder;
 use crate::{
-    Error, ErrorKind, Result, TextFiles, Tokenizer,
+    Error, ErrorKind, NamedProfiles, Result, TextFiles, Tokenizer,
     checkpoint::{BLOB_NAMES, Blob, Manifest, WriteProgress, write_checkpoint},
 };
+
+/// How a folder is packed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PackOptions {
+    /// The reconstruction that the model is meant to be read with.
+    pub reconstruction: Reconstruction,
+    /// How finely the weights are scaled.
+    pub scale: Scale,
+    /// Precision profiles that the file is to carry.
+    pub profiles: NamedProfiles,
+}
 
 /// Packs the folder of a Hugging Face LLaMA model into the file `output`, which becomes visible
 /// when it is complete. The tokenizer and the configuration travel inside.
@@ -22,7 +33,7 @@ use crate::{
 pub fn pack_folder(
     folder: &Path,
     output: &Path,
-    reconstruction: Reconstruction,
+    options: &PackOptions,
     progress: &mut dyn FnMut(WriteProgress) -> Result<()>,
 ) -> Result<()> {
     let mut source = HuggingFaceFolder::open(folder)?;
@@ -35,7 +46,9 @@ pub fn pack_folder(
     });
     let manifest = Manifest {
         architecture: source.architecture().clone(),
-        reconstruction,
+        reconstruction: options.reconstruction,
+        scale: options.scale,
+        profiles: options.profiles.clone(),
         tokenizer_fingerprint: fingerprint(&blobs).map_err(|e| e.at(folder.display()))?,
         blobs,
         provenance: provenance.to_string(),

@@ -6,7 +6,7 @@ mod huggingface;
 mod random;
 mod shapes;
 
-pub use folder::{pack_folder, read_text_files};
+pub use folder::{PackOptions, pack_folder, read_text_files};
 pub use huggingface::HuggingFaceFolder;
 pub use random::RandomWeights;
 pub use shapes::{SHAPES, Shape};

@@ -1,23 +1,24 @@
 //! A matrix of arbitrary floats through the codec, to planes and back.
 //!
-//! Input: the number of rows (one byte, modulo 40), then little-endian `f32` weights, row after row.
+//! Input: the number of rows and the scale (one byte: modulo 40, and the highest bit), then little-endian `f32` weights, row after row.
 
 use sefp::{
-    GROUP_SIZE, LANE_ROWS, PackedMatrix, Precision, QuantizeError, Reconstruction, TileView, WeightFault,
-    step,
+    GROUP_SIZE, LANE_ROWS, PackedMatrix, Precision, QuantizeError, Reconstruction, Scale, TileView,
+    WeightFault, step,
 };
 
 /// Packs the weights and holds what the planes decode to against the definition of the format.
 pub fn run(data: &[u8]) {
-    let Some((&rows, bytes)) = data.split_first() else { return };
-    let rows = 1 + usize::from(rows % 40);
+    let Some((&first, bytes)) = data.split_first() else { return };
+    let rows = 1 + usize::from(first % 40);
+    let scale = if first & 0x80 == 0 { Scale::Fine } else { Scale::PowerOfTwo };
     let (words, _) = bytes.as_chunks::<4>();
     let cols = words.len() / rows;
     if cols == 0 {
         return;
     }
     let weights: Vec<f32> = words[..rows * cols].iter().map(|&word| f32::from_le_bytes(word)).collect();
-    match PackedMatrix::pack(&weights, rows, cols) {
+    match PackedMatrix::pack(&weights, rows, cols, scale) {
         Ok(packed) => {
             assert!(weights.iter().all(|&weight| holds(weight)), "a weight that SEFP cannot hold was packed");
             for precision in Precision::ALL {
@@ -56,7 +57,7 @@ fn check(view: TileView<'_>, weights: &[f32], precision: Precision) {
         for (col, &weight) in weights.iter().enumerate() {
             let weight = f64::from(weight);
             let (midpoint, truncated) = (f64::from(midpoint[col]), f64::from(truncated[col]));
-            let step = f64::from(step(view.exponent(row, col), precision));
+            let step = f64::from(step(view.scale(row, col), precision));
             assert!((weight - midpoint).abs() <= step / 2.0, "{weight} became {midpoint} at {precision}");
             let lost = weight.abs() - truncated.abs();
             assert!(0.0 <= lost && lost < step.max(f64::MIN_POSITIVE), "{weight} became {truncated}");

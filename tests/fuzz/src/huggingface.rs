@@ -13,7 +13,10 @@
 
 use std::{fs, path::Path};
 
-use otaro::{Architecture, Checkpoint, Norm, Reconstruction, WeightMatrix, pack::pack_folder};
+use otaro::{
+    Architecture, Checkpoint, Norm, WeightMatrix,
+    pack::{PackOptions, pack_folder},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -46,7 +49,7 @@ fn exercise(patch: Value) -> bool {
     let folder = seed::folder();
     write(folder.path(), &description);
     let output = folder.path().join("model.sefp.safetensors");
-    match pack_folder(folder.path(), &output, Reconstruction::Midpoint, &mut |_| Ok(())) {
+    match pack_folder(folder.path(), &output, &PackOptions::default(), &mut |_| Ok(())) {
         Ok(()) => {
             Checkpoint::open(&output).expect("what was packed opens");
             true

@@ -5,7 +5,7 @@
 use std::{fs, path::Path, sync::OnceLock};
 
 use otaro::{
-    Architecture, Reconstruction,
+    Architecture, Reconstruction, Scale,
     checkpoint::{Blob, Manifest, write_checkpoint},
     pack::RandomWeights,
 };
@@ -48,9 +48,11 @@ fn write(path: &Path) {
     let architecture = architecture();
     let manifest = Manifest {
         reconstruction: Reconstruction::Midpoint,
+        scale: Scale::default(),
         blobs: vec![Blob { name: "config.json".to_owned(), bytes: b"{}".to_vec() }],
         tokenizer_fingerprint: "none".to_owned(),
         provenance: "a seed for fuzzing".to_owned(),
+        profiles: Default::default(),
         architecture: architecture.clone(),
     };
     let mut weights = RandomWeights::new(&architecture, 1);

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use etcetera::{BaseStrategy, choose_base_strategy};
 use otaro::{
-    Architecture, CancelToken, Checkpoint, ErrorKind, Norm, Reconstruction, WeightMatrix,
+    Architecture, CancelToken, Checkpoint, ErrorKind, Norm, Reconstruction, Scale, WeightMatrix,
     checkpoint::{Manifest, WeightSource, write_checkpoint},
     pack::{SHAPES, Shape},
 };
@@ -95,9 +95,11 @@ fn random_model(
     let manifest = Manifest {
         architecture: architecture.clone(),
         reconstruction: Reconstruction::default(),
+        scale: Scale::default(),
         blobs: Vec::new(),
         tokenizer_fingerprint: "none".to_string(),
         provenance: "random weights".to_string(),
+        profiles: Default::default(),
     };
     let bar = progress::bar(0, "writing", "weights");
     write_checkpoint(&path, &manifest, &mut RepeatedNoise::new(architecture), &mut |progress| {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use otaro::Reconstruction;
+use otaro::{Reconstruction, Scale};
 
 use crate::{
     data::Source,
@@ -110,6 +110,9 @@ pub struct RunArguments {
     /// How codes become weights: midpoint or truncate (the paper's)
     #[arg(long, default_value = "midpoint")]
     pub reconstruction: Reconstruction,
+    /// How finely groups of weights are scaled: fine (eight steps an octave) or power-of-two (the paper's)
+    #[arg(long, default_value = "fine")]
+    pub scale: Scale,
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     pub device: DeviceName,

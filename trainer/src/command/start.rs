@@ -86,6 +86,7 @@ impl Start {
             steps: if untrained { 0 } else { arguments.steps },
             seed: arguments.seed,
             reconstruction: arguments.reconstruction,
+            scale: arguments.scale,
             passes: PassSettings { recompute: arguments.recompute, half: arguments.mixed_precision },
             strategy,
             optimizer: arguments.optimizer.settings(),

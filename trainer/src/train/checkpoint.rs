@@ -153,6 +153,7 @@ mod tests {
             steps: 10,
             seed: 0,
             reconstruction: otaro::Reconstruction::Midpoint,
+            scale: otaro::Scale::Fine,
             passes: PassSettings::default(),
             strategy: strategy.clone(),
             optimizer: OptimizerSettings {

@@ -1,7 +1,7 @@
 //! What a run is started with; a resumed run must be given the same.
 
 use anyhow::{Result, ensure};
-use otaro::{Architecture, Reconstruction};
+use otaro::{Architecture, Reconstruction, Scale};
 use serde::{Deserialize, Serialize};
 
 use super::{OptimizerSettings, PassSettings};
@@ -31,6 +31,9 @@ pub struct RunSettings {
     /// How codes are read back during training and by the packed file.
     #[serde(with = "crate::strategy::text")]
     pub reconstruction: Reconstruction,
+    /// How finely groups of weights are scaled, in training and by the packed file.
+    #[serde(with = "crate::strategy::text")]
+    pub scale: Scale,
     /// How a pass is computed.
     #[serde(default)]
     pub passes: PassSettings,

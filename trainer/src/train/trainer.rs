@@ -178,7 +178,10 @@ impl<'a> Trainer<'a> {
     pub fn weights_at(&self, width: Width, reconstruction: Reconstruction) -> Result<TensorSet> {
         match width {
             Width::Full => Ok(self.weights.clone()),
-            Width::At(precision) => fake_quantize(&self.weights, &self.parameters, precision, reconstruction),
+            Width::At(precision) => {
+                let scale = self.progress.settings.scale;
+                fake_quantize(&self.weights, &self.parameters, precision, reconstruction, scale)
+            }
         }
     }
 

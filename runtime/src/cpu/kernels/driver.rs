@@ -34,7 +34,7 @@ pub(super) struct Product<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct TileRow {
     /// `[tiles, 16]`
-    pub(super) exponents: *const u8,
+    pub(super) scales: *const u8,
     /// `[tiles, 128]`
     pub(super) base: *const u32,
     /// `[tiles, 32]` each; dangling above the precision.
@@ -51,7 +51,7 @@ impl TileRow {
             plane[tile_row * tiles * of_a_tile..][..tiles * of_a_tile].as_ptr()
         };
         Self {
-            exponents: view.exponents()[tile_row * tiles * LANE_ROWS..][..tiles * LANE_ROWS].as_ptr(),
+            scales: view.scales()[tile_row * tiles * LANE_ROWS..][..tiles * LANE_ROWS].as_ptr(),
             base: words(view.base(), BASE_WORDS),
             bits: std::array::from_fn(|plane| {
                 let read = plane < product.precision.bit_planes();

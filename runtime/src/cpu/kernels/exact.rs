@@ -123,14 +123,14 @@ fn multiply_tiles(tiles: &Tiles, x: &[f32; GROUP_SIZE], sums: &mut PanelSums) {
 
 #[cfg(test)]
 mod tests {
-    use sefp::{PackedMatrix, Precision, Reconstruction};
+    use sefp::{PackedMatrix, Precision, Reconstruction, Scale};
 
     use super::*;
 
     #[test]
     fn all_widths_compute_the_same() {
         let weights: Vec<f32> = (0..70 * 130).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect();
-        let packed = PackedMatrix::pack(&weights, 70, 130).expect("weights in range");
+        let packed = PackedMatrix::pack(&weights, 70, 130, Scale::Fine).expect("weights in range");
         let mut input = Activations::new(130);
         input.grow(3);
         input.rows_mut(3).flatten().enumerate().for_each(|(i, x)| *x = (i % 77) as f32 * 0.3 - 11.0);

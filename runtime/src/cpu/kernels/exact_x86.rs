@@ -26,10 +26,10 @@ macro_rules! exact {
                 let base = &view.base()[tile * BASE_WORDS..][..BASE_WORDS];
                 let planes = view.bits();
                 let planes = &planes[..call.precision.bit_planes()];
-                let exponents = &view.exponents()[tile * LANE_ROWS..][..LANE_ROWS];
+                let scales = &view.scales()[tile * LANE_ROWS..][..LANE_ROWS];
                 let mut steps = [0.0_f32; LANE_ROWS];
-                for (step, &exponent) in steps.iter_mut().zip(exponents) {
-                    *step = sefp::step(exponent, call.precision);
+                for (step, &scale) in steps.iter_mut().zip(scales) {
+                    *step = sefp::step(scale, call.precision);
                 }
                 let truncate = call.reconstruction == Reconstruction::Truncate;
                 let bias = $set_f32(Offset::new(call.precision, call.reconstruction).bias);

@@ -42,6 +42,12 @@ impl Numbers {
         };
         Self { aligned, centre }
     }
+
+    /// What turns a scale code into the bits of its step, shifted by 20.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    pub(super) const fn step_bias(self) -> i32 {
+        sefp::step_bias(self.aligned) as i32
+    }
 }
 
 /// Sixteen rows of the matrix times every token: `[tokens][16]`.
@@ -63,7 +69,7 @@ pub(super) fn multiply_tile_row(product: &Product<'_>, tile_row: usize, sums: &m
             for (lane, sum) in sums.iter_mut().enumerate() {
                 let dot: i32 = codes[lane].iter().zip(x).map(|(u, x)| u * i32::from(*x)).sum();
                 let bracket = dot as f32 - numbers.centre * input.sums[index];
-                let step = step(tiles.exponent(first_row + lane, first_col), numbers.aligned);
+                let step = step(tiles.scale(first_row + lane, first_col), numbers.aligned);
                 *sum = bracket.mul_add(step * input.scales[index], *sum);
             }
         }

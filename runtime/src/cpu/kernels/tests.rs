@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use sefp::{GROUP_SIZE, PackedMatrix, Precision, Reconstruction, TileView};
+use sefp::{GROUP_SIZE, PackedMatrix, Precision, Reconstruction, Scale, TileView};
 
 use super::{Call, Input, Quantised, multiply};
 use crate::cpu::{matmul::matmul, options::CpuKernel, pool::Pool, slots::Activations, weights::Matrix};
@@ -32,7 +32,7 @@ fn weights(rows: usize, cols: usize, seed: u64) -> PackedMatrix {
             group.iter_mut().for_each(|weight| *weight = random.random_range(-1.0..1.0) * size);
         }
     }
-    PackedMatrix::pack(&weights, rows, cols).expect("weights in range")
+    PackedMatrix::pack(&weights, rows, cols, Scale::Fine).expect("weights in range")
 }
 
 /// Activations with a group of zeros, one of tiny and one of huge values.
@@ -139,7 +139,7 @@ fn planes_above_the_precision_need_not_be_there() {
             let planes: Vec<&[u32]> = packed.bits().iter().map(Vec::as_slice).collect();
             let fewer = TileView::new(
                 packed.grid(),
-                packed.exponents(),
+                packed.scales(),
                 packed.base(),
                 &planes[..precision.bit_planes()],
             );
@@ -161,7 +161,7 @@ fn activations_in_8_bits_cost_little() {
     let (rows, cols) = (64, 512);
     let mut random = StdRng::seed_from_u64(5);
     let values: Vec<f32> = (0..rows * cols).map(|_| random.random_range(-1.0..1.0)).collect();
-    let packed = PackedMatrix::pack(&values, rows, cols).expect("weights in range");
+    let packed = PackedMatrix::pack(&values, rows, cols, Scale::Fine).expect("weights in range");
     let mut input = Activations::new(cols);
     input.grow(3);
     input.values.iter_mut().for_each(|x| *x = random.random_range(-1.0..1.0));

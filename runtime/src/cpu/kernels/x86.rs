@@ -11,11 +11,11 @@ pub(super) const TILES_AHEAD: usize = 8;
 const LINE: usize = 64 / size_of::<u32>();
 
 /// Asks for the planes of a tile, which may be one behind the end of the row: into the second-level
-/// cache, as the first has too few requests under way to hide the memory. Of exponents a line has
+/// cache, as the first has too few requests under way to hide the memory. Of scales a line has
 /// those of four tiles.
 #[inline(always)]
 pub(super) fn prefetch<const M: u32>(row: &TileRow, tile: usize) {
-    ask(row.exponents.wrapping_add((tile + 4 * TILES_AHEAD) * LANE_ROWS));
+    ask(row.scales.wrapping_add((tile + 4 * TILES_AHEAD) * LANE_ROWS));
     for i in 0..BASE_WORDS / LINE {
         ask(row.base.wrapping_add(tile * BASE_WORDS + i * LINE));
     }

@@ -10,7 +10,7 @@ mod codes;
 
 use std::arch::x86_64::*;
 
-use sefp::{GROUP_SIZE, LANE_ROWS, MAX_EXPONENT_CODE, Reconstruction};
+use sefp::{GROUP_SIZE, LANE_ROWS, MAX_SCALE_CODE, Reconstruction};
 
 use self::codes::{code, extra_nibbles};
 use super::{
@@ -275,7 +275,7 @@ unsafe fn broadcast(codes: *const i8, step: usize) -> __m256i {
     _mm256_set1_epi32(unsafe { codes.add(step * COLUMNS).cast::<i32>().read_unaligned() })
 }
 
-/// The steps of half a tile's rows, whose exponents become those of `f32`.
+/// The steps of half a tile's rows: their scale codes become `f32` as in [`sefp::step`].
 ///
 /// # Safety
 /// `tile` is one of the row's.
@@ -283,11 +283,11 @@ unsafe fn broadcast(codes: *const i8, step: usize) -> __m256i {
 #[target_feature(enable = "avx2")]
 unsafe fn steps<const M: u32>(row: &TileRow, tile: usize, vector: usize) -> __m256 {
     // SAFETY: as of this function.
-    let codes = unsafe { _mm_loadl_epi64(row.exponents.add(tile * LANE_ROWS + vector * LANES).cast()) };
-    let codes = _mm256_cvtepu8_epi32(_mm_min_epu8(codes, _mm_set1_epi8(MAX_EXPONENT_CODE as i8)));
-    let aligned = Numbers::new(precision::<M>(), Reconstruction::Midpoint).aligned;
-    let bias = _mm256_set1_epi32((sefp::step(1, aligned).to_bits() >> 23) as i32 - 1);
-    let steps = _mm256_slli_epi32::<23>(_mm256_add_epi32(codes, bias));
+    let codes = unsafe { _mm_loadl_epi64(row.scales.add(tile * LANE_ROWS + vector * LANES).cast()) };
+    let codes = _mm256_cvtepu8_epi32(_mm_min_epu8(codes, _mm_set1_epi8(MAX_SCALE_CODE as i8)));
+    let bias = _mm256_set1_epi32(Numbers::new(precision::<M>(), Reconstruction::Midpoint).step_bias());
+    let steps = _mm256_slli_epi32::<20>(_mm256_add_epi32(codes, bias));
+    // The step of a group of zeros is zero.
     let nonzero = _mm256_cmpgt_epi32(codes, _mm256_setzero_si256());
     _mm256_castsi256_ps(_mm256_and_si256(steps, nonzero))
 }

@@ -14,7 +14,7 @@ mod codes;
 
 use std::arch::x86_64::*;
 
-use sefp::{GROUP_SIZE, LANE_ROWS, MAX_EXPONENT_CODE, Precision, Reconstruction};
+use sefp::{GROUP_SIZE, LANE_ROWS, MAX_SCALE_CODE, Reconstruction};
 
 use self::codes::{base, code, extra_nibbles, ninth_bit};
 use super::{
@@ -29,23 +29,6 @@ const HALF: usize = STEPS / 2;
 /// Tokens of a block that passes over a panel: 6 * 4 sums leave room for the codes.
 const BLOCK: usize = 6;
 
-/// The steps of left-aligned codes by their exponents: up to E5M7, and at E5M8.
-static STEP_TABLES: [[f32; 32]; 2] = [steps_of(Precision::E5M7), steps_of(Precision::E5M8)];
-
-/// The steps of a precision by the code of the exponent.
-const fn steps_of(precision: Precision) -> [f32; 32] {
-    let mut table = [0.0; 32];
-    let mut code = 0;
-    while code < table.len() {
-        table[code] = sefp::step(code as u8, precision);
-        code += 1;
-    }
-    table
-}
-
-/// Two tables of 16 that map an exponent to a step.
-type StepTable = [__m512; 2];
-
 pub(super) struct Avx512Vnni;
 
 impl InstructionSet for Avx512Vnni {
@@ -57,7 +40,6 @@ impl InstructionSet for Avx512Vnni {
     ) -> [[f32; LANE_ROWS]; TOKENS] {
         let reconstruction = if TRUNCATE { Reconstruction::Truncate } else { Reconstruction::Midpoint };
         let centre = _mm512_set1_ps(Numbers::new(precision::<M>(), reconstruction).centre);
-        let table = step_table::<M>();
         let mut sums = [_mm512_setzero_ps(); TOKENS];
         for tile in 0..row.tiles {
             prefetch::<M>(row, tile + TILES_AHEAD);
@@ -69,7 +51,7 @@ impl InstructionSet for Avx512Vnni {
                     *codes = codes.add((group + token) * GROUP_SIZE);
                 }
                 let dots = dot::<M, TRUNCATE, TOKENS>(row, tile, codes);
-                let steps = steps(row, tile, table);
+                let steps = steps::<M>(row, tile);
                 for (i, &token) in tokens.iter().enumerate() {
                     let sum = _mm512_set1_ps(*input.sums.as_ptr().add(group + token));
                     let bracket = _mm512_fnmadd_ps(centre, sum, _mm512_cvtepi32_ps(dots[i]));
@@ -108,7 +90,7 @@ impl InstructionSet for Avx512Vnni {
                     }
                 }
             }
-            _mm512_storeu_ps(panel.steps[place].as_mut_ptr(), steps(row, tile, step_table::<M>()));
+            _mm512_storeu_ps(panel.steps[place].as_mut_ptr(), steps::<M>(row, tile));
         }
     }
 
@@ -252,23 +234,19 @@ unsafe fn broadcast(codes: *const i8, step: usize) -> __m512i {
     _mm512_set1_epi32(unsafe { codes.add(step * COLUMNS).cast::<i32>().read_unaligned() })
 }
 
-/// The steps of a tile's rows.
+/// The steps of a tile's rows: their scale codes become `f32` as in [`sefp::step`].
 ///
 /// # Safety
 /// `tile` is one of the row's.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
-unsafe fn steps(row: &TileRow, tile: usize, table: StepTable) -> __m512 {
+unsafe fn steps<const M: u32>(row: &TileRow, tile: usize) -> __m512 {
     // SAFETY: as of this function.
-    let codes = unsafe { _mm_loadu_si128(row.exponents.add(tile * LANE_ROWS).cast()) };
-    let codes = _mm_min_epu8(codes, _mm_set1_epi8(MAX_EXPONENT_CODE as i8));
-    _mm512_permutex2var_ps(table[0], _mm512_cvtepu8_epi32(codes), table[1])
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn step_table<const M: u32>() -> StepTable {
-    let table = &STEP_TABLES[usize::from(M == 8)];
-    // SAFETY: two times sixteen values.
-    unsafe { [_mm512_loadu_ps(table.as_ptr()), _mm512_loadu_ps(table[16..].as_ptr())] }
+    let codes = unsafe { _mm_loadu_si128(row.scales.add(tile * LANE_ROWS).cast()) };
+    let codes = _mm512_cvtepu8_epi32(_mm_min_epu8(codes, _mm_set1_epi8(MAX_SCALE_CODE as i8)));
+    let bias = _mm512_set1_epi32(Numbers::new(precision::<M>(), Reconstruction::Midpoint).step_bias());
+    // The step of a group of zeros is zero.
+    let nonzero = _mm512_test_epi32_mask(codes, codes);
+    let steps = _mm512_maskz_add_epi32(nonzero, codes, bias);
+    _mm512_castsi512_ps(_mm512_slli_epi32::<20>(steps))
 }

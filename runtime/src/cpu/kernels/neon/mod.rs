@@ -13,7 +13,7 @@ mod unpack;
 
 use std::arch::{aarch64::*, asm};
 
-use sefp::{BASE_WORDS, BIT_WORDS, GROUP_SIZE, LANE_ROWS, MAX_EXPONENT_CODE, Reconstruction};
+use sefp::{BASE_WORDS, BIT_WORDS, GROUP_SIZE, LANE_ROWS, MAX_SCALE_CODE, Reconstruction};
 
 pub(super) use self::{dotprod::NeonDotprod, i8mm::NeonI8mm};
 use super::{
@@ -196,7 +196,7 @@ fn add_scaled(dot: int32x4_t, (correction, scale): (f32, f32), steps: &[f32], su
     }
 }
 
-/// The steps of a tile's rows, whose exponents become those of `f32`.
+/// The steps of a tile's rows: their scale codes become `f32` as in [`sefp::step`].
 ///
 /// # Safety
 /// `tile` is one of the row's.
@@ -204,15 +204,16 @@ fn add_scaled(dot: int32x4_t, (correction, scale): (f32, f32), steps: &[f32], su
 #[target_feature(enable = "neon")]
 unsafe fn steps<const M: u32>(row: &TileRow, tile: usize) -> [float32x4_t; VECTORS] {
     // SAFETY: as of this function.
-    let codes = unsafe { vld1q_u8(row.exponents.add(tile * LANE_ROWS)) };
-    let aligned = Numbers::new(precision::<M>(), Reconstruction::Midpoint).aligned;
-    let bias = vdupq_n_u8((sefp::step(1, aligned).to_bits() >> 23) as u8 - 1);
-    let exponents = vaddq_u8(vminq_u8(codes, vdupq_n_u8(MAX_EXPONENT_CODE)), bias);
-    // The step of a group of zeros is zero.
-    let exponents = vandq_u8(exponents, vtstq_u8(codes, codes));
-    // An `f32` keeps its exponent from bit 23 on: by 7 bits as they are widened, then by 16.
-    let lower = vshll_n_u8::<7>(vget_low_u8(exponents));
-    let upper = vshll_high_n_u8::<7>(exponents);
+    let codes = unsafe { vld1q_u8(row.scales.add(tile * LANE_ROWS)) };
+    let bias = vdupq_n_u16(Numbers::new(precision::<M>(), Reconstruction::Midpoint).step_bias() as u16);
+    let codes = vminq_u8(codes, vdupq_n_u8(MAX_SCALE_CODE));
+    // By 4 bits as 16-bit halves, then by 16: the halves below them are zero.
+    let half = |codes: uint16x8_t| {
+        // The step of a group of zeros is zero.
+        let steps = vandq_u16(vaddq_u16(codes, bias), vtstq_u16(codes, codes));
+        vshlq_n_u16::<4>(steps)
+    };
+    let (lower, upper) = (half(vmovl_u8(vget_low_u8(codes))), half(vmovl_high_u8(codes)));
     let zero = vdupq_n_u16(0);
     [
         vreinterpretq_f32_u16(vzip1q_u16(zero, lower)),
