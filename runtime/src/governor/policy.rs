@@ -288,7 +288,7 @@ mod tests {
         governor.signal(Signal::Thermal(Thermal::Serious), seconds(1));
         assert_eq!(governor.want(M[7], seconds(2)).expect("inside"), M[5]);
         assert_eq!(governor.want(M[3], seconds(3)).expect("inside"), M[3]);
-        assert_eq!(governor.wanted(), M[3]);
+        assert_eq!(governor.wanted(), &M[3].into());
         governor.signal(Signal::Thermal(Thermal::Nominal), seconds(4));
         assert_eq!(
             governor.want(M[8], seconds(5)).expect("inside"),
