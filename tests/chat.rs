@@ -98,14 +98,19 @@ fn a_profile_is_set_by_the_command_line_and_by_a_command() {
     let model = path.to_str().unwrap();
     let fixed = ["--max-tokens", "12", "--temperature", "1", "--seed", "5", "--device", "cpu", "--stats"];
     let ask = |dial: &[&str]| {
-        let output = run(&[&["--model", model, "--prompt", "w1 w2"], &fixed[..], dial].concat(), folder.path());
+        let output =
+            run(&[&["--model", model, "--prompt", "w1 w2"], &fixed[..], dial].concat(), folder.path());
         assert!(output.status.success(), "{dial:?}: {}", text(&output.stderr));
         (text(&output.stdout), text(&output.stderr))
     };
     let (answer, stats) = ask(&["--profile", "head=8,mlp=3,layers.0=6"]);
     assert!(stats.contains("8,mlp=3,layers.0=6"), "what is not named is read as the file holds it: {stats}");
     assert_ne!(ask(&["--bits", "8"]).0, answer);
-    assert_eq!(ask(&["--bits", "5", "--profile", "all=8,mlp=3,layers.0=6"]).0, answer, "nothing was left open");
+    assert_eq!(
+        ask(&["--bits", "5", "--profile", "all=8,mlp=3,layers.0=6"]).0,
+        answer,
+        "nothing was left open"
+    );
     let (_, stats) = ask(&["--bits", "5", "--profile", "mlp=3"]);
     assert!(stats.contains("5,mlp=3"), "{stats}");
     let profile = folder.path().join("own.json");

@@ -279,10 +279,16 @@ fn packing_refuses_profiles_that_do_not_fit_and_writes_nothing() {
     let pack = || fails(&["pack", &paths[0], &paths[1], "--profile-file", &paths[2]], 1);
     assert!(pack().contains("cannot read"));
     for (json, message) in [
-        (r#"{"deep": "4,layers.2=3"}"#, "profile 'deep': the profile 4,layers.2=3 names layer 2: the model has layers 0 to 1"),
+        (
+            r#"{"deep": "4,layers.2=3"}"#,
+            "profile 'deep': the profile 4,layers.2=3 names layer 2: the model has layers 0 to 1",
+        ),
         (r#"{"a": {"head": 3}}"#, "at which precision embedding, attention, mlp is read"),
         (r#"{"a": {"all": 9}}"#, "9 mantissa bits: give 3 to 8"),
-        (r#"{"a": {"all": 4, "heads": 5}}"#, "'heads' is nothing that a profile can name: give all, embedding"),
+        (
+            r#"{"a": {"all": 4, "heads": 5}}"#,
+            "'heads' is nothing that a profile can name: give all, embedding",
+        ),
         (r#"{"m4": 4}"#, "'m4' cannot be the name of a profile"),
         ("4", "give a JSON object of names and profiles"),
     ] {

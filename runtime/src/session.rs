@@ -9,7 +9,8 @@ use std::{
 use sefp::Precision;
 
 use crate::{
-    Batch, CancelToken, Candidate, Device, Error, ErrorKind, MatrixPrecisions, Output, PrecisionProfile, Result,
+    Batch, CancelToken, Candidate, Device, Error, ErrorKind, MatrixPrecisions, Output, PrecisionProfile,
+    Result,
     forward::{Wanted, forward},
     model::Shared,
 };

@@ -213,11 +213,15 @@ impl Report {
     }
 
     fn print_profiles(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let Some(width) = self.profiles.iter().map(|row| row.name.len()).max().map(|width| width.max(7)) else {
+        let Some(width) = self.profiles.iter().map(|row| row.name.len()).max().map(|width| width.max(7))
+        else {
             return Ok(());
         };
         let name = "profile";
-        writeln!(out, "\n  {name:<width$}  bits/weight  bytes/token  needs the first bytes  complete  entries")?;
+        writeln!(
+            out,
+            "\n  {name:<width$}  bits/weight  bytes/token  needs the first bytes  complete  entries"
+        )?;
         for row in &self.profiles {
             let complete = if row.complete { "yes" } else { "no" };
             let (name, bits, bytes) = (&row.name, row.bits_per_weight, row.bytes_per_token);

@@ -41,8 +41,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(path) => read_profiles(path)?,
         None => NamedProfiles::default(),
     };
-    let options =
-        PackOptions { reconstruction: arguments.reconstruction, scale: arguments.scale, profiles };
+    let options = PackOptions { reconstruction: arguments.reconstruction, scale: arguments.scale, profiles };
     let cancel = progress::cancel_on_interrupt()?;
     let bar = progress::bar(0, "packing", "weights");
     pack_folder(&arguments.folder, output, &options, &mut |progress| {

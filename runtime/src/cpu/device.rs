@@ -26,8 +26,8 @@ use super::{
     weights::{FullWeights, Weights},
 };
 use crate::{
-    Backend, Batch, Checkpoint, Device, DeviceInfo, DeviceKind, MatrixPrecisions, Norm, Output, PrecisionProfile,
-    Readback, Result, Slot, WeightMatrix, device::MAX_LOGITS_BYTES, rope::Rope,
+    Backend, Batch, Checkpoint, Device, DeviceInfo, DeviceKind, MatrixPrecisions, Norm, Output,
+    PrecisionProfile, Readback, Result, Slot, WeightMatrix, device::MAX_LOGITS_BYTES, rope::Rope,
 };
 
 /// Tokens of a pass: enough that the decoding of a tile does not count beside the multiplying.

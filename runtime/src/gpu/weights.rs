@@ -145,7 +145,8 @@ impl Weights {
             for matrix in WeightMatrix::all(self.checkpoint.architecture()) {
                 for (index, chunk) in self.chunks(matrix)?.iter().enumerate() {
                     let planes = resident.planes.get(&(matrix, index)).cloned();
-                    let planes = self.upload(&mut uploader, matrix, chunk, planes, precisions.planes(matrix))?;
+                    let planes =
+                        self.upload(&mut uploader, matrix, chunk, planes, precisions.planes(matrix))?;
                     complete.insert((matrix, index), planes);
                 }
             }

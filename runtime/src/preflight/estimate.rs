@@ -4,7 +4,8 @@ use sefp::{GROUP_SIZE, Precision};
 
 use super::{PreflightOptions, budget};
 use crate::{
-    Architecture, Checkpoint, DeviceKind, Result, Slot, checkpoint::Section, cpu::CpuOptions, memory::FreeMemory,
+    Architecture, Checkpoint, DeviceKind, Result, Slot, checkpoint::Section, cpu::CpuOptions,
+    memory::FreeMemory,
 };
 
 /// Memory of a tokenizer for each byte of its `tokenizer.json`: maps and strings for what the file spells.

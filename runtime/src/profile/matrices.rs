@@ -59,9 +59,8 @@ impl MatrixPrecisions {
     /// Whether the planes of `self` suffice for `other`, of the same model.
     pub fn covers(&self, other: &Self) -> bool {
         let pairs = self.layers.iter().flatten().zip(other.layers.iter().flatten());
-        self.embedding >= other.embedding
-            && self.head >= other.head
-            && { pairs }.all(|(mine, others)| mine >= others)
+        self.embedding >= other.embedding && self.head >= other.head && { pairs }
+            .all(|(mine, others)| mine >= others)
     }
 
     /// The higher precision of both, matrix by matrix.

@@ -19,10 +19,7 @@ use sefp::Precision;
 
 pub(crate) use self::matrices::norm_bytes;
 pub use self::{
-    matrices::MatrixPrecisions,
-    named::NamedProfiles,
-    source::ProfileSource,
-    text::PartialProfile,
+    matrices::MatrixPrecisions, named::NamedProfiles, source::ProfileSource, text::PartialProfile,
 };
 use crate::{Architecture, Error, ErrorKind, Result};
 

@@ -36,7 +36,8 @@ impl FromStr for ProfileSource {
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
             return Ok(Self::File(path.to_owned()));
         }
-        let is_word = text.starts_with(|first: char| first.is_ascii_alphabetic()) && !text.contains(['=', ',']);
+        let is_word =
+            text.starts_with(|first: char| first.is_ascii_alphabetic()) && !text.contains(['=', ',']);
         if is_word && text.parse::<Precision>().is_err() {
             return Ok(Self::Name(text.to_owned()));
         }

@@ -80,7 +80,10 @@ fn what_is_no_profile_is_refused_with_what_there_is() {
         ("4,5", "the profile names all twice"),
         ("4,head=8,head=7", "the profile names head twice"),
         ("4,layers.0-3=5,layers.2=6", "the profile names layers.2 twice"),
-        ("4,mpl=3", "'mpl' is nothing that a profile can name: give all, embedding, attention, mlp, head, layers.N"),
+        (
+            "4,mpl=3",
+            "'mpl' is nothing that a profile can name: give all, embedding, attention, mlp, head, layers.N",
+        ),
         ("4,layers=3", "'layers' is nothing"),
         ("4,layers.x=3", "'layers.x' is nothing"),
         ("4,layers.-1=3", "'layers.-1' is nothing"),

@@ -79,8 +79,7 @@ fn set(place: &mut Option<Precision>, key: &str, precision: Precision) -> Result
 fn layer_key(key: &str) -> Result<(RangeInclusive<u16>, Option<TensorClass>)> {
     let unknown = || invalid(format!("'{key}' is nothing that a profile can name: give {KEYS}"));
     let mut parts = key.split('.');
-    let (Some("layers"), Some(range), class, None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some("layers"), Some(range), class, None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(unknown());
     };
@@ -114,13 +113,14 @@ impl FromStr for PartialProfile {
         let mut profile = Self::default();
         for entry in text.split(',').map(str::trim) {
             if entry.is_empty() {
-                let what = if text.trim().is_empty() { "the profile is" } else { "an entry of the profile is" };
+                let what =
+                    if text.trim().is_empty() { "the profile is" } else { "an entry of the profile is" };
                 return Err(invalid(format!("{what} empty: give entries such as 4,head=8,layers.0=6")));
             }
             let (key, value) = entry.split_once('=').map_or((ALL, entry), |(key, value)| (key.trim(), value));
-            let precision = value.parse::<Precision>().map_err(|error| {
-                invalid(format!("profile entry '{entry}': {error}, as in 4 or head=8"))
-            })?;
+            let precision = value
+                .parse::<Precision>()
+                .map_err(|error| invalid(format!("profile entry '{entry}': {error}, as in 4 or head=8")))?;
             profile.add(key, precision)?;
         }
         Ok(profile)

@@ -53,7 +53,7 @@ fn write(path: &Path) {
         tokenizer_fingerprint: "none".to_owned(),
         provenance: "a seed for fuzzing".to_owned(),
         profiles: NamedProfiles::from_json(r#"{"mixed": {"all": 3, "head": 8, "layers.0": 4}}"#)
-                .expect("profiles"),
+            .expect("profiles"),
         architecture: architecture.clone(),
     };
     let mut weights = RandomWeights::new(&architecture, 1);

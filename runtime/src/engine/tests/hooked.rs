@@ -3,7 +3,8 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    Backend, Batch, Device, DeviceInfo, MatrixPrecisions, Model, Norm, Output, Readback, Result, Slot, WeightMatrix,
+    Backend, Batch, Device, DeviceInfo, MatrixPrecisions, Model, Norm, Output, Readback, Result, Slot,
+    WeightMatrix,
     cpu::{CpuBackend, CpuOptions},
     engine::Engine,
     generate::test_models::{TEMPLATE, tiny},

@@ -68,7 +68,9 @@ fn attention_matches_sums_in_f64_while_the_cache_grows() {
                 let value = values(seed + 2, architecture.kv_width());
                 cache.keys.extend(halves(&key));
                 cache.values.extend(halves(&value));
-                device.begin(batch(&vec![0; rows], position, &precisions(&architecture, Precision::E5M3))).expect("a pass");
+                device
+                    .begin(batch(&vec![0; rows], position, &precisions(&architecture, Precision::E5M3)))
+                    .expect("a pass");
                 device.write_slot(Slot::Query, &query);
                 device.write_slot(Slot::Key, &key);
                 device.write_slot(Slot::Value, &value);

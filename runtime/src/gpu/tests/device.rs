@@ -110,14 +110,20 @@ fn a_prefix_without_the_planes_says_so_and_still_works() {
     let prefix = Arc::new(Checkpoint::open(&path).expect("a prefix is a model"));
     let backend = GpuBackend::open(prefix, Reconstruction::Midpoint, &context()).expect("a backend");
     let mut device = backend.device().expect("a device");
-    let error = device.begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M7))).expect_err("planes are missing");
+    let error = device
+        .begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M7)))
+        .expect_err("planes are missing");
     assert_eq!(error.kind(), ErrorKind::MissingPlanes, "{error}");
     // Before and after other planes were looked for in vain.
     for _ in 0..2 {
-        device.begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M4))).expect("the planes that are there");
+        device
+            .begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M4)))
+            .expect("the planes that are there");
         device.embed().expect("embed");
         assert!(read(device.as_mut(), Slot::Hidden, 1).iter().any(|&value| value != 0.0));
-        device.begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M5))).expect_err("planes are missing");
+        device
+            .begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M5)))
+            .expect_err("planes are missing");
     }
 }
 
@@ -129,14 +135,26 @@ fn what_does_not_fit_is_refused() {
     let kind = |result: Result<()>| result.expect_err("an error").kind();
     let many = vec![0; device.max_batch() + 1];
     assert_eq!(kind(device.embed()), ErrorKind::InvalidArgument, "no pass");
-    assert_eq!(kind(device.begin(batch(&[], 0, &precisions(&architecture, Precision::E5M3)))), ErrorKind::InvalidArgument, "no token");
-    assert_eq!(kind(device.begin(batch(&many, 0, &precisions(&architecture, Precision::E5M3)))), ErrorKind::InvalidArgument, "too many");
+    assert_eq!(
+        kind(device.begin(batch(&[], 0, &precisions(&architecture, Precision::E5M3)))),
+        ErrorKind::InvalidArgument,
+        "no token"
+    );
+    assert_eq!(
+        kind(device.begin(batch(&many, 0, &precisions(&architecture, Precision::E5M3)))),
+        ErrorKind::InvalidArgument,
+        "too many"
+    );
     assert_eq!(
         kind(device.begin(batch(&[1037], 0, &precisions(&architecture, Precision::E5M3)))),
         ErrorKind::InvalidArgument,
         "no such token"
     );
-    assert_eq!(kind(device.begin(batch(&[1], 1 << 40, &precisions(&architecture, Precision::E5M3)))), ErrorKind::ContextFull, "too far");
+    assert_eq!(
+        kind(device.begin(batch(&[1], 1 << 40, &precisions(&architecture, Precision::E5M3)))),
+        ErrorKind::ContextFull,
+        "too far"
+    );
     device.begin(batch(&[1, 2], 0, &precisions(&architecture, Precision::E5M3))).expect("a pass");
     let head = WeightMatrix::Head;
     for (what, result) in [
@@ -196,7 +214,9 @@ fn a_lost_device_is_an_error_value_for_good() {
     context.device.destroy();
     let _ = context.device.poll(wgpu::PollType::wait_indefinitely());
     for _ in 0..2 {
-        let error = device.begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M3))).expect_err("the device is gone");
+        let error = device
+            .begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M3)))
+            .expect_err("the device is gone");
         assert_eq!(error.kind(), ErrorKind::Device, "{error}");
         assert!(error.to_string().contains("lost"), "{error}");
     }

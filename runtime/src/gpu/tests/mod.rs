@@ -20,8 +20,8 @@ use tempfile::TempDir;
 
 use super::{GpuBackend, GpuContext, GpuOptions, device::GpuDevice};
 use crate::{
-    Architecture, Batch, Checkpoint, Device, MatrixPrecisions, Norm, Output, PrecisionProfile, Readback, Result,
-    Slot, WeightMatrix, checkpoint::WeightSource, pack::RandomWeights, test_checkpoint,
+    Architecture, Batch, Checkpoint, Device, MatrixPrecisions, Norm, Output, PrecisionProfile, Readback,
+    Result, Slot, WeightMatrix, checkpoint::WeightSource, pack::RandomWeights, test_checkpoint,
 };
 
 /// One context for all tests, on nothing but the default limits of WebGPU: that they suffice is

@@ -25,8 +25,7 @@ fn forward_passes_conform_with_profiles() {
             let cpu = CpuBackend::new(Arc::clone(&model.checkpoint), reconstruction, &CpuOptions::PLAIN);
             let cpu = cpu.expect("every machine has a CPU");
             // One session through all profiles: the cache is a mixture.
-            let mut devices =
-                [backend.device().expect("a GPU device"), cpu.device().expect("a CPU device")];
+            let mut devices = [backend.device().expect("a GPU device"), cpu.device().expect("a CPU device")];
             let mut position = 0;
             for text in profiles {
                 let precisions = precisions(&architecture, profile(text));
@@ -74,7 +73,11 @@ fn planes_are_uploaded_and_given_back_by_matrix() {
         let first = hidden("3,head=6,layers.1=5");
         assert_eq!(backend.resident_bytes(), bytes("3,head=6,layers.1=5"));
         let second = hidden("4,layers.1=3");
-        assert_eq!(backend.resident_bytes(), bytes("4,head=6,layers.1=5"), "each matrix has the most of both");
+        assert_eq!(
+            backend.resident_bytes(),
+            bytes("4,head=6,layers.1=5"),
+            "each matrix has the most of both"
+        );
         assert_eq!(hidden("3,head=6,layers.1=5"), first, "back again");
         backend.trim(&resolve("4,layers.0=3"));
         assert_eq!(backend.resident_bytes(), bytes("4,layers.0=3"));
