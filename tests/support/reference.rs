@@ -74,10 +74,15 @@ pub fn stories260k_folder() -> Option<PathBuf> {
 
 /// stories260K, packed into a temporary folder that must be kept while the checkpoint is used.
 pub fn stories260k() -> Option<(TempDir, Checkpoint)> {
+    stories260k_packed(&PackOptions::default())
+}
+
+/// [`stories260k`], packed in a way of its own.
+pub fn stories260k_packed(options: &PackOptions) -> Option<(TempDir, Checkpoint)> {
     let folder = stories260k_folder()?;
     let temporary = crate::temporary_folder();
     let path = temporary.path().join("stories260K.sefp.safetensors");
-    pack_folder(&folder, &path, &PackOptions::default(), &mut |_| Ok(())).unwrap();
+    pack_folder(&folder, &path, options, &mut |_| Ok(())).unwrap();
     let checkpoint = Checkpoint::open(&path).unwrap();
     Some((temporary, checkpoint))
 }

@@ -137,10 +137,10 @@ fn parse_entries(json: &[u8]) -> Result<Metadata> {
 
 fn check_version(version: &str) -> Result<()> {
     let major = |version: &str| version.split_once('.').and_then(|(major, _)| major.parse::<u32>().ok());
-    let (found, ours) = (major(version), major(VERSION));
-    let remedy = match found {
+    let ours = major(VERSION);
+    let remedy = match major(version) {
         found if found == ours => return Ok(()),
-        found if found < ours => "pack it again from the folder that it was made of",
+        found if found.is_some() && found < ours => "pack it again from the folder that it was made of",
         _ => "update otaro, or pack it again with this build",
     };
     Err(Error::new(
