@@ -282,6 +282,29 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_is_capped_by_what_signals_allow() {
+        let profile = |text: &str| text.parse::<PrecisionProfile>().expect("a profile");
+        let bounds = Bounds::new(M[4], M[8]).expect("bounds");
+        let mixed = profile("5,head=8,layers.0=7");
+        let mut governor = Governor::new(bounds, &mixed).expect("a profile inside");
+        assert_eq!((governor.current(), governor.profile()), (M[8], mixed));
+        for (level, bits, capped) in
+            [(Thermal::Serious, 6, "5,head=6,layers.0=6"), (Thermal::Critical, 4, "4")]
+        {
+            let decision = governor.signal(Signal::Thermal(level), seconds(1));
+            assert_eq!(decision.precision, M[bits], "{}", decision.reason);
+            assert_eq!(governor.profile(), profile(capped));
+            assert!(decision.reason.contains("of 5,head=8,layers.0=7 wanted"), "{}", decision.reason);
+        }
+        for outside in ["5,head=8,mlp=3", "3"] {
+            let error = governor.want(profile(outside), seconds(2)).expect_err("below the bounds");
+            assert!(error.to_string().contains("outside of E5M4 to E5M8"), "{error}");
+        }
+        governor.signal(Signal::Thermal(Thermal::Nominal), seconds(3));
+        assert_eq!(governor.want(profile("4,mlp=5"), seconds(4)).expect("inside"), M[5]);
+    }
+
+    #[test]
     fn a_wish_counts_at_once_under_what_signals_allow() {
         let mut governor = governor(3, 8, 5);
         assert_eq!(governor.want(M[8], seconds(0)).expect("inside"), M[8]);
