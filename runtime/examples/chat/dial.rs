@@ -36,6 +36,6 @@ impl Dial {
 
     /// A profile, with the bits asked for last where it names nothing.
     pub fn profile(&self, source: &ProfileSource) -> Result<PrecisionProfile> {
-        source.profile(&self.checkpoint, self.bits)
+        source.profile(self.checkpoint.profiles(), self.bits)
     }
 }

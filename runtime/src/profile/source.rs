@@ -9,8 +9,8 @@ use std::{
 
 use sefp::Precision;
 
-use super::{PartialProfile, PrecisionProfile};
-use crate::{Checkpoint, Error, ErrorKind, Result};
+use super::{NamedProfiles, PartialProfile, PrecisionProfile};
+use crate::{Error, ErrorKind, Result};
 
 /// A profile has an entry for each block of a layer at most: no file of one is longer.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -46,22 +46,18 @@ impl FromStr for ProfileSource {
 }
 
 impl ProfileSource {
-    /// The profile, with `base` where entries or the file name nothing.
+    /// The profile, with `base` where entries or the file name nothing. `named` are the profiles of the model
+    /// file.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io); [`InvalidArgument`](ErrorKind::InvalidArgument) for a file that holds no profile, a
-    /// name that the model file does not know, a layer that the model does not have.
-    pub fn profile(&self, checkpoint: &Checkpoint, base: Precision) -> Result<PrecisionProfile> {
-        let profile = match self {
-            Self::Entries(profile) => profile.over(base),
-            Self::File(path) => read(path)?.over(base),
-            Self::Name(name) => {
-                let found = checkpoint.profiles().find(name);
-                found.map_err(|error| error.at(checkpoint.path().display()))?.clone()
-            }
-        };
-        profile.resolve(checkpoint.architecture())?;
-        Ok(profile)
+    /// [`Io`](ErrorKind::Io); [`InvalidArgument`](ErrorKind::InvalidArgument) for a file that holds no profile and a
+    /// name that the model file does not know.
+    pub fn profile(&self, named: &NamedProfiles, base: Precision) -> Result<PrecisionProfile> {
+        match self {
+            Self::Entries(profile) => Ok(profile.over(base)),
+            Self::File(path) => Ok(read(path)?.over(base)),
+            Self::Name(name) => named.find(name).cloned(),
+        }
     }
 }
 

@@ -108,7 +108,7 @@ pub fn profiles(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Resul
         (bits, _) => bits.iter().map(|&precision| precision.into()).collect(),
     };
     for source in &arguments.profiles {
-        profiles.push(source.profile(checkpoint, available)?);
+        profiles.push(source.profile(checkpoint.profiles(), available)?);
     }
     for profile in &profiles {
         checkpoint.require(profile.resolve(checkpoint.architecture())?.max())?;
