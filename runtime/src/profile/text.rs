@@ -137,11 +137,12 @@ impl FromStr for PrecisionProfile {
 }
 
 impl PrecisionProfile {
-    /// Its entries as they are written, `all` first: the precision that most classes have.
+    /// Its entries as they are written, `all` first: the precision that most classes have, of equally many the
+    /// lowest.
     pub(super) fn entries(&self) -> Vec<(String, Precision)> {
         let votes = |precision| self.classes.iter().filter(|&&other| other == precision).count();
-        // Of equally frequent ones that of the first class: `max_by_key` takes the last.
-        let base = self.classes.into_iter().rev().max_by_key(|&precision| votes(precision));
+        // Of equal ones `max_by_key` takes the last.
+        let base = Precision::ALL.into_iter().rev().max_by_key(|&precision| votes(precision));
         let base = base.unwrap_or(Precision::MAX);
         let mut entries = vec![(ALL.to_owned(), base)];
         let classes = TensorClass::ALL.into_iter().map(|class| (class.name().to_owned(), self.class(class)));

@@ -95,8 +95,14 @@ impl Reference {
         let count = index as f64;
         let (mean, variance) = (sum / count, (squares - sum * sum / count) / (count - 1.0).max(1.0));
         let standard_error = (variance.max(0.0) / count).sqrt();
-        Ok(Divergence { mean, standard_error, top1: agreed as f64 / count })
+        let [mean, standard_error, top1] = [mean, standard_error, agreed as f64 / count].map(rounded);
+        Ok(Divergence { mean, standard_error, top1 })
     }
+}
+
+/// Twelve decimals: what a JSON file gives back exactly, so that a search that goes on finds what one in a piece does.
+fn rounded(value: f64) -> f64 {
+    (value * 1e12).round() / 1e12
 }
 
 /// Hands out the logits after every token of every window but its last, which nothing follows.
@@ -150,6 +156,15 @@ mod tests {
         assert_eq!((begins, sample.tokens()), (vec![0, 6, 13], 12));
         assert_eq!(Sample::new(&ids, 10, 2).expect("just enough").windows[1][9], 19);
         assert!(Sample::new(&ids, 7, 3).is_none() && Sample::new(&ids, 4, 0).is_none());
+    }
+
+    #[test]
+    fn what_is_kept_reads_back_exactly() {
+        for index in 1..2000 {
+            let value = rounded(f64::from(index).sqrt() / 7.0_f64.powi(index % 12));
+            let json = serde_json::to_string(&value).expect("a number");
+            assert_eq!(serde_json::from_str::<f64>(&json).expect("a number"), value, "{json}");
+        }
     }
 
     #[test]
