@@ -74,8 +74,8 @@ mod tests {
                     0 => border,
                     1 => -below,
                     2 | 3 => {
-                        let on_a_step = (column * 4 % 255) as f32 * (border / 256.0);
-                        let below = f32::from_bits(on_a_step.to_bits().saturating_sub(1));
+                        let on_a_step = (1 + column * 4 % 255) as f32 * (border / 256.0);
+                        let below = f32::from_bits(on_a_step.to_bits() - 1);
                         if index % 7 == 2 { on_a_step } else { -below }
                     }
                     _ if group.is_multiple_of(11) => 0.0,
