@@ -2,9 +2,11 @@
 
 mod bench;
 mod eval;
+mod files;
 mod inspect;
 mod pack;
 mod progress;
+mod table;
 mod tokens;
 
 use std::process::ExitCode;
@@ -25,7 +27,7 @@ enum Command {
     Pack(pack::Arguments),
     /// Show what a packed file holds
     Inspect(inspect::Arguments),
-    /// Measure perplexity at every precision
+    /// Measure what every precision costs: perplexity, divergence from the unquantised model, answers
     Eval(eval::Arguments),
     /// Measure speed and memory, in the grammar of llama-bench
     Bench(bench::Arguments),
