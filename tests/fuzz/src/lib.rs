@@ -11,7 +11,9 @@ pub mod huggingface;
 pub mod json;
 pub mod panics;
 mod patch;
+pub mod questions;
 mod random;
+pub mod saved_logits;
 pub mod seed;
 pub mod tokenizer;
 
@@ -19,12 +21,14 @@ pub mod tokenizer;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     ("architecture", architecture::run),
     ("chat_template", chat_template::run),
     ("checkpoint", checkpoint::run),
     ("checkpoint_header", checkpoint::run_header),
     ("codec", codec::run),
     ("huggingface", huggingface::run),
+    ("questions", questions::run),
+    ("saved_logits", saved_logits::run),
     ("tokenizer", tokenizer::run),
 ];
