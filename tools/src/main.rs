@@ -5,6 +5,7 @@ mod eval;
 mod files;
 mod inspect;
 mod pack;
+mod profile;
 mod progress;
 mod table;
 mod tokens;
@@ -29,6 +30,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Measure what every precision costs: perplexity, divergence from the unquantised model, answers
     Eval(eval::Arguments),
+    /// Search for the precision profiles that lose least for their bits
+    Profile(profile::Arguments),
     /// Measure speed and memory, in the grammar of llama-bench
     Bench(bench::Arguments),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {

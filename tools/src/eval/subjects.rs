@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::{bail, ensure};
 use otaro::{
-    Architecture, Checkpoint, ErrorKind, Model, OpenOptions, Precision, Reconstruction, Session, TextFiles,
-    Tokenizer,
+    Architecture, Checkpoint, ErrorKind, Model, OpenOptions, Precision, PrecisionProfile, Reconstruction,
+    Session, TextFiles, Tokenizer,
     cpu::{CpuOptions, FullWeights},
     pack::{HuggingFaceFolder, read_text_files},
 };
@@ -58,9 +58,9 @@ pub struct Label {
 }
 
 /// How packed weights are read.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    pub precision: Precision,
+    pub profile: PrecisionProfile,
     pub reconstruction: Reconstruction,
 }
 
@@ -91,7 +91,7 @@ impl Subject {
         Ok(Self { name, weights: Weights::Packed(checkpoint), vocabulary, bits_per_weight })
     }
 
-    /// Everything that is to be measured of it: a packed file at each precision with each reconstruction, a
+    /// Everything that is to be measured of it: a packed file at each precision and profile with each reconstruction, a
     /// folder as it is.
     pub fn candidates(&self, arguments: &Arguments) -> anyhow::Result<Vec<Candidate>> {
         match &self.weights {
@@ -120,14 +120,8 @@ impl Subject {
     }
 
     fn packed(&self, checkpoint: &Arc<Checkpoint>, arguments: &Arguments) -> anyhow::Result<Vec<Candidate>> {
-        let available = checkpoint.available()?;
-        let precisions: Vec<_> = match arguments.bits.as_slice() {
-            [] => Precision::ALL.into_iter().rev().filter(|&precision| precision <= available).collect(),
-            bits => bits.to_vec(),
-        };
-        for &precision in &precisions {
-            checkpoint.require(precision)?;
-        }
+        let architecture = checkpoint.architecture();
+        let profiles = profiles(arguments, checkpoint)?;
         let reconstructions = match &arguments.reconstruction {
             None => vec![checkpoint.reconstruction()],
             Some(Reconstructions(reconstructions)) => reconstructions.clone(),
@@ -135,14 +129,15 @@ impl Subject {
         let mut candidates = Vec::new();
         for reconstruction in reconstructions {
             let cpu = CpuOptions { kernel: arguments.kernel, ..CpuOptions::default() };
-            let options = OpenOptions { device: arguments.device, reconstruction: Some(reconstruction), cpu };
+            let options =
+                OpenOptions { device: arguments.device, reconstruction: Some(reconstruction), cpu };
             let model = Model::on_device(Arc::clone(checkpoint), &options)?;
-            for &precision in &precisions {
-                let session = model.session(precision)?;
+            for profile in &profiles {
+                let session = model.session(profile)?;
                 let label = Label {
                     model: self.name.clone(),
-                    reading: Some(Reading { precision, reconstruction }),
-                    bits_per_weight: Some(precision.bits_per_weight()),
+                    bits_per_weight: Some(profile.resolve(architecture)?.bits_per_weight(architecture)),
+                    reading: Some(Reading { profile: profile.clone(), reconstruction }),
                     bytes_per_token: Some(session.weight_bytes_per_token() as f64),
                     device: model.device_info().to_string(),
                 };
@@ -151,6 +146,25 @@ impl Subject {
         }
         Ok(candidates)
     }
+}
+
+/// Precisions and profiles of a file, as given or every precision that it holds, highest first.
+fn profiles(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Vec<PrecisionProfile>> {
+    let available = checkpoint.available()?;
+    let mut profiles: Vec<PrecisionProfile> = match (&arguments.bits[..], &arguments.profiles[..]) {
+        ([], []) => {
+            let all = Precision::ALL.into_iter().rev().filter(|&precision| precision <= available);
+            all.map(Into::into).collect()
+        }
+        (bits, _) => bits.iter().map(|&precision| precision.into()).collect(),
+    };
+    for source in &arguments.profiles {
+        profiles.push(source.profile(checkpoint.profiles(), available)?);
+    }
+    for profile in &profiles {
+        checkpoint.require(profile.resolve(checkpoint.architecture())?.max())?;
+    }
+    Ok(profiles)
 }
 
 fn folder_vocabulary(folder: &Path) -> anyhow::Result<Vocabulary> {
