@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{ArgGroup, ValueEnum};
-use otaro::{DeviceChoice, Precision, Reconstruction, cpu::CpuKernel};
+use otaro::{DeviceChoice, Precision, ProfileSource, Reconstruction, cpu::CpuKernel};
 use otaro_eval::{BosPolicy, task::Task};
 
 #[derive(clap::Args)]
@@ -45,9 +45,14 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit: Option<usize>,
 
-    /// Mantissa bits of packed files, 3 to 8; all that a file holds by default
+    /// Mantissa bits of packed files, 3 to 8; all that a file holds by default, none with --profile
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     pub bits: Vec<Precision>,
+    /// Mantissa bits by class and layer, as in 4,head=8,layers.0=6; or a JSON file, or the name of a profile in
+    /// the packed file; what it does not name is read at the highest precision of the file; may be given several
+    /// times, and beside --bits
+    #[arg(long = "profile", value_name = "PROFILE")]
+    pub profiles: Vec<ProfileSource>,
     /// midpoint, truncate or both; what the file says by default
     #[arg(long, value_parser = parse_reconstructions)]
     pub reconstruction: Option<Reconstructions>,

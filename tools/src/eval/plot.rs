@@ -104,7 +104,7 @@ fn series(report: &Report, quality: &Quality, cost: &Cost) -> BTreeMap<String, V
     let mut series: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for row in report.rows.iter().filter(|row| !row.is_reference) {
         let (Some(x), Some(figure)) = ((cost.of)(row), row.figure(&quality.figure)) else { continue };
-        let name = match row.label.reading {
+        let name = match &row.label.reading {
             Some(reading) => format!("{}, {}", row.label.model, reading.reconstruction.name()),
             None => row.label.model.clone(),
         };

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use otaro::Reconstruction;
 use otaro_eval::{
     Comparison, Estimate, Scores,
     task::{Answers, Task},
@@ -120,7 +121,7 @@ impl Row {
     }
 
     fn precision(&self) -> String {
-        self.label.reading.map_or("f32".to_string(), |reading| reading.precision.to_string())
+        self.label.reading.as_ref().map_or("f32".to_string(), |reading| reading.profile.to_string())
     }
 
     /// All fields, those that only other rows have as null.
@@ -131,7 +132,10 @@ impl Row {
             ("model".to_string(), json!(label.model)),
             ("reference".to_string(), json!(self.is_reference)),
             ("precision".to_string(), json!(self.precision())),
-            ("reconstruction".to_string(), json!(label.reading.map(|reading| reading.reconstruction.name()))),
+            (
+                "reconstruction".to_string(),
+                json!(label.reading.as_ref().map(|reading| reading.reconstruction.name())),
+            ),
             ("bits_per_weight".to_string(), number(label.bits_per_weight)),
             ("bytes_per_token".to_string(), number(label.bytes_per_token)),
             ("device".to_string(), json!(label.device)),
@@ -216,9 +220,9 @@ impl Row {
     fn cells(&self, figures: &[&&Figure]) -> Vec<String> {
         let label = &self.label;
         let or_dash = |value: Option<String>| value.unwrap_or("-".to_string());
-        let reading = label.reading.map(|reading| match reading.reconstruction {
-            otaro::Reconstruction::Midpoint => reading.precision.to_string(),
-            other => format!("{} {}", reading.precision, other.name()),
+        let reading = label.reading.as_ref().map(|reading| match reading.reconstruction {
+            Reconstruction::Midpoint => reading.profile.to_string(),
+            other => format!("{} {}", reading.profile, other.name()),
         });
         let fixed = [
             if self.is_reference { format!("{} (reference)", label.model) } else { label.model.clone() },

@@ -129,8 +129,7 @@ impl Subject {
         let mut candidates = Vec::new();
         for reconstruction in reconstructions {
             let cpu = CpuOptions { kernel: arguments.kernel, ..CpuOptions::default() };
-            let options =
-                OpenOptions { device: arguments.device, reconstruction: Some(reconstruction), cpu };
+            let options = OpenOptions { device: arguments.device, reconstruction: Some(reconstruction), cpu };
             let model = Model::on_device(Arc::clone(checkpoint), &options)?;
             for profile in &profiles {
                 let session = model.session(profile)?;
