@@ -15,7 +15,8 @@ use std::{
 
 use anyhow::{Context, ensure};
 use otaro::{
-    CancelToken, Checkpoint, DeviceChoice, Model, OpenOptions, Precision, PrecisionProfile, cpu::FullWeights,
+    CancelToken, Checkpoint, DeviceChoice, Model, OpenOptions, Precision, PrecisionProfile,
+    cpu::{CpuOptions, FullWeights},
     pack::HuggingFaceFolder,
 };
 
@@ -189,7 +190,8 @@ fn open(
     let architecture = checkpoint.architecture();
     let mut source = HuggingFaceFolder::open(&arguments.reference)?;
     ensure!(source.architecture() == architecture, "{} is another model", arguments.reference.display());
-    let full = Model::full_precision(architecture, FullWeights::load(architecture, &mut source)?)?;
+    let weights = FullWeights::load(architecture, &mut source)?;
+    let full = Model::full_precision(architecture, weights, &CpuOptions::default())?;
     let bar = progress::bar(sample.tokens() as u64, "unquantised", "tokens");
     let reference = Reference::new(&full, sample, cancel, &mut |tokens| bar.inc(tokens as u64))?;
     bar.finish_and_clear();
