@@ -4,12 +4,12 @@ pub mod arguments;
 mod card;
 mod evaluate;
 mod finish;
-mod gradients;
 mod run;
+mod signals;
 mod start;
-mod study;
 
 pub use arguments::{Arguments, Chore, RunArguments};
-pub use gradients::analyse as gradients;
-pub use run::{Outcome, run};
-pub use study::{Part, Plan, study};
+pub use finish::{steps_path, summary_path};
+pub use run::{Outcome, device, run, threads};
+pub use signals::stop_on_signals;
+pub use start::{Start, weights};
