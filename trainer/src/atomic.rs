@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 ///
 /// # Errors
 /// The disk is full or the folder cannot be written; names the path.
-pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
+pub fn write(path: &Path, text: &str) -> Result<()> {
     replace(path, |temporary| Ok(fs::write(temporary, text)?))
 }
 
@@ -16,7 +16,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
 ///
 /// # Errors
 /// Those of `write` and of the file system; what stood at `path` stands there still then.
-pub(crate) fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let replace = || -> Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;

@@ -1,6 +1,6 @@
 //! otaro-trainer: one fine-tuning, one checkpoint, every precision (OTARo, arXiv 2511.13147).
 
-mod atomic;
+pub mod atomic;
 pub mod calibrate;
 pub mod command;
 pub mod data;
@@ -8,9 +8,8 @@ pub mod kernels;
 pub mod log;
 pub mod memory;
 pub mod model;
-pub mod plot;
-pub mod report;
 pub mod strategy;
+pub mod summary;
 pub mod train;
 
 /// What made a model or a result.

@@ -6,9 +6,8 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use otaro::CancelToken;
 use otaro_trainer::{
-    command::{Arguments, Chore, Outcome, RunArguments, calibrate, gradients, run, study},
+    command::{Arguments, Chore, Outcome, RunArguments, calibrate, run, stop_on_signals},
     memory::keep_freed_memory,
-    report,
     train::{Alone, launched_processes},
 };
 
@@ -33,15 +32,6 @@ fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let outcome = match &arguments.chore {
         Chore::Run(arguments) => train(arguments, &cancel)?,
         Chore::Calibrate(arguments) => calibrate(arguments, &cancel)?,
-        Chore::Gradients(arguments) => {
-            println!("{}", serde_json::to_string_pretty(&gradients(arguments, &cancel)?)?);
-            Outcome::Finished
-        }
-        Chore::Study { plan, results } => study(plan, results, &cancel)?,
-        Chore::Report { results } => {
-            println!("{}", report::generate(results)?.write(results)?.display());
-            Outcome::Finished
-        }
     };
     Ok(match outcome {
         Outcome::Finished => ExitCode::SUCCESS,
@@ -67,20 +57,4 @@ fn train(arguments: &RunArguments, cancel: &CancelToken) -> Result<Outcome> {
          overwrite each other's files"
     );
     run(arguments, &Alone, cancel)
-}
-
-/// Ctrl-C, and what `mpirun` sends for it: SIGTERM.
-fn stop_on_signals(cancel: &CancelToken) -> Result<()> {
-    let handler = cancel.clone();
-    #[cfg(unix)]
-    // SAFETY: SIG_IGN is a valid disposition, and no handler was set before.
-    let before = unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
-    ctrlc::set_handler(move || handler.cancel())?;
-    #[cfg(unix)]
-    if before == libc::SIG_IGN {
-        // Under nohup the run goes on without its terminal.
-        // SAFETY: as above; every signal has its own disposition.
-        unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
-    }
-    Ok(())
 }

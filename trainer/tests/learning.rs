@@ -6,7 +6,7 @@ mod support;
 use std::{fs, process::Command};
 
 use otaro::{CancelToken, Model, Precision, Reconstruction, cpu::CpuOptions};
-use otaro_trainer::{report::RunSummary, strategy::Width};
+use otaro_trainer::{strategy::Width, summary::RunSummary};
 use support::Place;
 
 fn train(place: &Place, out: &str, more: &[&str]) -> RunSummary {

@@ -268,11 +268,3 @@ fn a_rank_with_an_error_ends_the_job() {
     assert!(errors.contains("rank 1 has other settings"), "{errors}");
     assert!(!place.path("out").join("state.safetensors").exists());
 }
-
-#[test]
-fn only_a_run_takes_several_processes() {
-    let place = Place::new();
-    let mut command = mpirun(2);
-    command.args([OTARO_TRAIN, "report", &place.path("results").display().to_string()]);
-    assert!(Job::spawn(&place, "report", command).fail().contains("only `otaro-train run`"));
-}

@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// The runtime and what is around it, for cargo. Built together with the trainer or the generator of the
+/// The runtime and what is around it, for cargo. Built together with the trainer, the lab or the generator of the
 /// bindings, the dependencies would get the features that those ask for, and not the ones they are shipped with.
-pub(crate) const RUNTIME: [&str; 5] =
-    ["--workspace", "--exclude", "otaro-trainer", "--exclude", "otaro-bindgen"];
+pub(crate) const RUNTIME: [&str; 7] =
+    ["--workspace", "--exclude", "otaro-trainer", "--exclude", "otaro-lab", "--exclude", "otaro-bindgen"];
 
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {

@@ -95,10 +95,10 @@ fn doc() -> Result<()> {
     run(cargo().arg("doc").args(what).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The runtime and its surroundings, then the trainer.
+/// The runtime and its surroundings, then the trainer and what stands on it.
 fn test() -> Result<()> {
     let runtime = tests(&RUNTIME, None);
-    tests(&["--package", "otaro-trainer"], mpi())?;
+    tests(&["--package", "otaro-trainer", "--package", "otaro-lab"], mpi())?;
     runtime
 }
 

@@ -30,30 +30,12 @@ pub enum Chore {
     /// Make a finished model good at every precision, block by block
     #[command(args_override_self = true)]
     Calibrate(Box<CalibrateArguments>),
-    /// Compare the gradients of the widths over --steps batches
-    #[command(args_override_self = true)]
-    Gradients(Box<RunArguments>),
-    /// Make the runs of a plan that have no result yet
-    Study {
-        /// A JSON file: see docs/training.md
-        #[arg(default_value = "docs/results/otaro/plan.json")]
-        plan: PathBuf,
-        /// Folder of the results
-        #[arg(long, default_value = "docs/results/otaro")]
-        results: PathBuf,
-    },
-    /// Write tables and plots from the results of a study
-    Report {
-        /// Folder of the results
-        #[arg(default_value = "docs/results/otaro")]
-        results: PathBuf,
-    },
 }
 
 /// The flags of a run.
 #[derive(Args, Clone, Debug)]
 pub struct RunArguments {
-    /// Folder for the model, its card, the log, the plots and the state of the run
+    /// Folder for the model, its card, the log and the state of the run
     #[arg(long)]
     pub out: PathBuf,
     /// Hugging Face folder of the model to tune

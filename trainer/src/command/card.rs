@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use otaro::Reconstruction;
 
-use crate::{model::parameters, report::RunSummary, strategy::Width, train::RunSettings};
+use crate::{model::parameters, strategy::Width, summary::RunSummary, train::RunSettings};
 
 /// The text of `README.md`.
 pub fn card(settings: &RunSettings, summary: &RunSummary) -> String {

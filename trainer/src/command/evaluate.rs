@@ -3,7 +3,7 @@
 use anyhow::Result;
 use otaro::Reconstruction;
 
-use crate::{data::Dataset, report::Evaluation, strategy::Width, train::Trainer};
+use crate::{data::Dataset, strategy::Width, summary::Evaluation, train::Trainer};
 
 /// Perplexities at every width, under each of the reconstructions: what `otaro eval` measures on the packed
 /// file, but computed with the trainer's forward pass.

@@ -1,7 +1,7 @@
-//! What a finished run leaves: its figures, its plots, the packed model and its card.
+//! What a finished run leaves: its figures, the packed model and its card.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -24,9 +24,7 @@ use crate::{
     log,
     log::StepRow,
     model::save_weights,
-    plot,
-    report::{Evaluation, RunSummary},
-    strategy::Width,
+    summary::{Evaluation, RunSummary},
     train::{Progress, Trainer},
 };
 
@@ -41,7 +39,6 @@ pub fn finish(arguments: &RunArguments, trainer: &Trainer<'_>, start: &Start) ->
     };
     let steps: Vec<StepRow> = log::read(&steps_path(&arguments.out))?;
     let summary = summary(arguments, trainer.progress(), &steps, evaluations)?;
-    plots(&arguments.out, &steps)?;
     let folder = tempfile::tempdir_in(&arguments.out)?;
     save_weights(folder.path(), &trainer.progress().settings.architecture, &trainer.weights().to_host()?)?;
     copy_text_files(&start.tokenizer, folder.path())?;
@@ -56,7 +53,7 @@ pub fn finish(arguments: &RunArguments, trainer: &Trainer<'_>, start: &Start) ->
         copy_folder(folder.path(), &arguments.out.join("huggingface"))?;
     }
     atomic::write(&arguments.out.join("README.md"), &card(&trainer.progress().settings, &summary))?;
-    atomic::write(&arguments.out.join("summary.json"), &(serde_json::to_string_pretty(&summary)? + "\n"))?;
+    atomic::write(&summary_path(&arguments.out), &(serde_json::to_string_pretty(&summary)? + "\n"))?;
     Ok(summary)
 }
 
@@ -98,6 +95,11 @@ pub fn steps_path(out: &Path) -> PathBuf {
     out.join("steps.csv")
 }
 
+/// Where the summary lies in the folder of a run.
+pub fn summary_path(out: &Path) -> PathBuf {
+    out.join("summary.json")
+}
+
 /// The name of a folder or file, without its ending.
 fn name(path: Option<&Path>) -> String {
     let stem = path.and_then(Path::file_stem);
@@ -121,21 +123,6 @@ fn flatten(settings: &serde_json::Value) -> BTreeMap<String, String> {
         }
     }
     flat
-}
-
-/// Draws the log, where there is something to draw.
-fn plots(out: &Path, rows: &[StepRow]) -> Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let plots = out.join("plots");
-    atomic::write(&plots.join("loss.svg"), &plot::loss_per_width(rows)?)?;
-    atomic::write(&plots.join("gradient-norm.svg"), &plot::gradient_norms(rows)?)?;
-    let widths: BTreeSet<Width> = rows.iter().map(|row| row.width).collect();
-    if widths.len() > 1 {
-        atomic::write(&plots.join("widths.svg"), &plot::width_path(rows)?)?;
-    }
-    Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

@@ -21,8 +21,8 @@ use crate::{
     data::Dataset,
     log::{EvaluationRow, Log, StepRow},
     model::parameters,
-    report::{Evaluation, RunSummary},
     strategy::Width,
+    summary::{Evaluation, RunSummary},
     train::{GradientReducer, State, StepReport, Trainer, agree},
 };
 

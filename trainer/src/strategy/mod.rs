@@ -10,7 +10,7 @@ mod method;
 mod settings;
 #[cfg(test)]
 mod tests;
-pub(crate) mod text;
+pub mod text;
 mod width;
 
 use anyhow::{Result, ensure};

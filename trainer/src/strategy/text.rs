@@ -27,10 +27,18 @@ macro_rules! serde_as_text {
 
 pub(crate) use serde_as_text;
 
+/// Writes the text of a value.
+///
+/// # Errors
+/// Those of the serializer.
 pub fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
+/// Reads a value from its text.
+///
+/// # Errors
+/// The text is none of this type.
 pub fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: FromStr<Err: Display>,
@@ -43,6 +51,10 @@ where
 pub mod option {
     use super::*;
 
+    /// Writes the text, or null.
+    ///
+    /// # Errors
+    /// Those of the serializer.
     pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => serializer.collect_str(value),
@@ -50,6 +62,10 @@ pub mod option {
         }
     }
 
+    /// Reads a text, or null.
+    ///
+    /// # Errors
+    /// The text is none of this type.
     pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
     where
         T: FromStr<Err: Display>,
