@@ -284,7 +284,10 @@ fn eval_asks_multiple_choice_questions() {
     for name in ["openbookqa_accuracy", "openbookqa_accuracy_normalised", "winogrande_accuracy"] {
         for accuracy in figures(&report, name) {
             let tenths = accuracy * 10.0;
-            assert!((tenths - tenths.round()).abs() < 1e-9 && (0.0..=10.0).contains(&tenths), "{name} {tenths}");
+            assert!(
+                (tenths - tenths.round()).abs() < 1e-9 && (0.0..=10.0).contains(&tenths),
+                "{name} {tenths}"
+            );
         }
         let low = figures(&report, &format!("{name}_low"));
         assert!(low.iter().zip(figures(&report, name)).all(|(low, accuracy)| *low <= accuracy));
