@@ -11,8 +11,9 @@ use otaro::{CancelToken, pack::HuggingFaceFolder};
 
 use super::{
     BlockReport, CalibrateSettings,
-    blockwise::{BlockEngine, Blockwise},
+    blockwise::Blockwise,
     distill::Distillation,
+    engine::BlockEngine,
     masters,
     state::{Distilled, StateFolder},
     streams::Streams,
