@@ -12,7 +12,7 @@ use otaro_tests::{
     huggingface::{self, Form},
     temporary_folder, tiny,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn otaro(arguments: &[&str]) -> Output {
@@ -213,7 +213,7 @@ fn bench_prints_every_combination_in_every_format() {
 
     let csv = print("csv");
     assert_eq!(csv.lines().count(), 1 + rows.len());
-    assert!(csv.starts_with("model,file,parameters,device,threads,kv,mantissa_bits,test,"), "{csv}");
+    assert!(csv.starts_with("model,file,parameters,device,threads,kv,mantissa_bits,profile,test,"), "{csv}");
     let lines: Vec<Value> = print("jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), rows.len());
     let table = print("md");
@@ -235,6 +235,98 @@ fn bench_measures_packed_files_and_how_long_one_waits() {
     let what: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["open to ready", "E5M3 to E5M8", "E5M8 to E5M3"]);
     assert!(rows[0]["median_ms"].as_f64().unwrap() > 0.0);
+}
+
+/// A packed file with two profiles, and what is written about them beside it.
+fn packed_with_profiles() -> (TempDir, PathBuf) {
+    let folder = temporary_folder();
+    huggingface::write(folder.path(), &tiny::irregular(), 21, &Form::default());
+    let profiles = folder.path().join("profiles.json");
+    fs::write(&profiles, r#"{"small": {"all": 3, "head": 5}, "best": "6,mlp=4,layers.1=8"}"#).unwrap();
+    let file = folder.path().join("tiny.sefp.safetensors");
+    let paths = [folder.path(), &file, &profiles].map(|path| path.to_str().unwrap());
+    succeeds(&["pack", paths[0], paths[1], "--profile-file", paths[2]]);
+    (folder, file)
+}
+
+#[test]
+fn a_file_carries_profiles_that_inspect_lists() {
+    let (_folder, file) = packed_with_profiles();
+    let file = file.to_str().unwrap();
+    let report: Value = serde_json::from_str(&succeeds(&["inspect", file, "--json"])).unwrap();
+    let profiles = report["profiles"].as_array().unwrap();
+    assert_eq!((&profiles[0]["name"], &profiles[1]["name"]), (&"best".into(), &"small".into()));
+    assert_eq!(profiles[1]["profile"], json!({"all": 3, "head": 5}));
+    // The head is one of two matrices [99, 72]; a layer has 72 (60 + 20 + 20 + 60 + 3 * 100) weights.
+    let (head, layer) = (99.0 * 72.0, 72.0 * 460.0);
+    let bits = 4.125 + 2.0 * head / (2.0 * head + 2.0 * layer);
+    assert!((profiles[1]["bits_per_weight"].as_f64().unwrap() - bits).abs() < 1e-9, "{report}");
+    let needed = |row: &Value| row["file_bytes"].as_u64().unwrap();
+    assert_eq!(needed(&profiles[1]), needed(&report["precisions"][2]), "planes up to E5M5");
+    assert_eq!(needed(&profiles[0]), needed(&report["precisions"][5]), "planes up to E5M8");
+    let table = succeeds(&["inspect", file]);
+    assert!(table.contains("6,mlp=4,layers.1=8") && table.contains("small"), "{table}");
+    let (_folder, plain) = packed();
+    assert!(!succeeds(&["inspect", plain.to_str().unwrap()]).contains("profile"));
+}
+
+#[test]
+fn packing_refuses_profiles_that_do_not_fit_and_writes_nothing() {
+    let folder = temporary_folder();
+    huggingface::write(folder.path(), &tiny::irregular(), 21, &Form::default());
+    let (profiles, file) = (folder.path().join("profiles.json"), folder.path().join("tiny.sefp.safetensors"));
+    let paths = [folder.path(), &file, &profiles].map(|path| path.to_str().unwrap().to_string());
+    let pack = || fails(&["pack", &paths[0], &paths[1], "--profile-file", &paths[2]], 1);
+    assert!(pack().contains("cannot read"));
+    for (json, message) in [
+        (
+            r#"{"deep": "4,layers.2=3"}"#,
+            "profile 'deep': the profile 4,layers.2=3 names layer 2: the model has layers 0 to 1",
+        ),
+        (r#"{"a": {"head": 3}}"#, "at which precision embedding, attention, mlp is read"),
+        (r#"{"a": {"all": 9}}"#, "9 mantissa bits: give 3 to 8"),
+        (
+            r#"{"a": {"all": 4, "heads": 5}}"#,
+            "'heads' is nothing that a profile can name: give all, embedding",
+        ),
+        (r#"{"m4": 4}"#, "'m4' cannot be the name of a profile"),
+        ("4", "give a JSON object of names and profiles"),
+    ] {
+        fs::write(&profiles, json).unwrap();
+        let error = pack();
+        assert!(error.contains(message), "{json}: {error}");
+        assert!(!file.exists(), "{json}");
+    }
+}
+
+#[test]
+fn bench_takes_profiles_as_entries_files_and_names() {
+    let (folder, file) = packed_with_profiles();
+    let json = folder.path().join("own.json");
+    fs::write(&json, r#"{"all": 5, "embedding": 8}"#).unwrap();
+    let common = ["bench", file.to_str().unwrap(), "--device", "cpu", "-r", "1", "-p", "0", "-n", "2"];
+    let quick = ["--probe", "0", "--no-warmup", "-o", "json"];
+    let lists = ["--bits", "3", "--profile", "head=4,mlp=3", "--profile", "small", "--profile"];
+    let words = [&common[..], &quick, &lists, &[json.to_str().unwrap()]].concat();
+    let rows: Value = serde_json::from_str(&succeeds(&words)).unwrap();
+    let rows = rows.as_array().unwrap();
+    let profiles: Vec<_> = rows.iter().map(|row| row["profile"].as_str().unwrap()).collect();
+    assert_eq!(profiles, ["E5M3", "8,mlp=3,head=4", "3,head=5", "5,embedding=8"]);
+    assert_eq!((&rows[0]["mantissa_bits"], &rows[1]["mantissa_bits"]), (&3.into(), &Value::Null));
+    let bytes = |row: usize| rows[row]["weight_bytes"].as_u64().unwrap();
+    // Two planes of the head: 7 rows of tiles of 16 rows, two tiles of 64 columns each.
+    assert_eq!(bytes(2), bytes(0) + 2 * 7 * 2 * 16 * 64 / 8);
+    for (profile, message) in [
+        ("large", "has no profile 'large': it carries best, small"),
+        ("4,layers.2=5", "the model has layers 0 to 1"),
+        ("4,head=2", "'2' is not a precision"),
+        ("4,mpl=3", "'mpl' is nothing that a profile can name"),
+        ("missing.json", "cannot read the profile missing.json"),
+    ] {
+        let output = otaro(&[&common[..], &["--profile", profile]].concat());
+        assert!(!output.status.success(), "{profile}");
+        assert!(text(&output.stderr).contains(message), "{profile}: {}", text(&output.stderr));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod bench;
 mod eval;
 mod inspect;
 mod pack;
+mod profile;
 mod progress;
 mod tokens;
 
@@ -27,6 +28,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Measure perplexity at every precision
     Eval(eval::Arguments),
+    /// Search for the precision profiles that lose least for their bits
+    Profile(profile::Arguments),
     /// Measure speed and memory, in the grammar of llama-bench
     Bench(bench::Arguments),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use otaro::CancelToken;
 use otaro_trainer::{
-    command::{Arguments, Chore, Outcome, RunArguments, run, stop_on_signals},
+    command::{Arguments, Chore, Outcome, RunArguments, calibrate, run, stop_on_signals},
     memory::keep_freed_memory,
     train::{Alone, launched_processes},
 };
@@ -31,6 +31,7 @@ fn execute(arguments: &Arguments) -> Result<ExitCode> {
     );
     let outcome = match &arguments.chore {
         Chore::Run(arguments) => train(arguments, &cancel)?,
+        Chore::Calibrate(arguments) => calibrate(arguments, &cancel)?,
     };
     Ok(match outcome {
         Outcome::Finished => ExitCode::SUCCESS,

@@ -268,3 +268,13 @@ fn a_rank_with_an_error_ends_the_job() {
     assert!(errors.contains("rank 1 has other settings"), "{errors}");
     assert!(!place.path("out").join("state.safetensors").exists());
 }
+
+#[test]
+fn only_a_run_takes_several_processes() {
+    let place = Place::new();
+    let path = |name: &str| place.path(name).display().to_string();
+    let mut command = mpirun(2);
+    command.args([OTARO_TRAIN, "calibrate", "--model", &path("model"), "--data", &path("text.txt")]);
+    command.args(["--out", &path("out")]);
+    assert!(Job::spawn(&place, "calibrate", command).fail().contains("only `otaro-train run`"));
+}

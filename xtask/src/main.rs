@@ -9,6 +9,7 @@ mod example;
 mod fuzz;
 mod kotlin;
 mod process;
+mod real_model;
 mod runner;
 mod setup;
 mod size;
@@ -41,6 +42,8 @@ enum Chore {
     Kotlin(kotlin::Options),
     /// Test the codec and the CPU device on emulated 64-bit ARM processors
     Aarch64,
+    /// Fetch a real model, pack it, measure it and ask it
+    RealModel,
     /// Check the types for Android, assemble what can be assembled, and weigh the library
     Android(android::Options),
     /// Check the types of the library for the phones of both kinds
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Chore::Swift => swift::check().map(|note| eprintln!("{note}")),
         Chore::Kotlin(options) => kotlin::run_with(&options).map(|note| eprintln!("{note}")),
         Chore::Aarch64 => aarch64::check().map(|note| eprintln!("{note}")),
+        Chore::RealModel => real_model::check().map(|note| eprintln!("{note}")),
         Chore::Android(options) => android::run_with(&options).map(|note| eprintln!("{note}")),
         Chore::Cross => cross::check_all().map(|note| eprintln!("{note}")),
         Chore::Deny => deny::check().map(|_| ()),

@@ -1,6 +1,6 @@
 //! What the tests need from the system beyond Rust: a Vulkan loader and driver for the GPU device, a
 //! C++ compiler for the fuzzer's library, Clang and a Swift compiler for the Swift package, a JDK and
-//! Maven for the Kotlin package, and for the trainer an MPI library with its command and libclang, by
+//! Maven for the Kotlin package, Python for fetching a real model, and for the trainer an MPI library with its command and libclang, by
 //! which its headers are read. Debian and its relatives get the packages installed; elsewhere the
 //! message says what is missing.
 
@@ -25,7 +25,7 @@ struct Need {
     present: fn() -> bool,
 }
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need {
         what: "a Vulkan loader (libvulkan.so.1)",
         packages: &["libvulkan1"],
@@ -52,6 +52,11 @@ const NEEDS: [Need; 9] = [
         present: || !linux() || on_path("javac"),
     },
     Need { what: "Maven (mvn)", packages: &["maven"], present: || !linux() || on_path("mvn") },
+    Need {
+        what: "Python with virtual environments",
+        packages: &["python3-venv"],
+        present: || !linux() || has_venv(),
+    },
     Need { what: "libclang", packages: &["libclang-dev"], present: || !linux() || has_libclang() },
     Need { what: "Clang", packages: &["clang"], present: || !linux() || on_path("clang") },
     Need {
@@ -133,6 +138,12 @@ fn library(name: &Path) -> Option<PathBuf> {
 fn has_mpi_headers() -> bool {
     let preprocess = ["-E", "-include", "mpi.h", "-x", "c", "/dev/null"];
     Command::new("mpicc").args(preprocess).output().is_ok_and(|output| output.status.success())
+}
+
+/// Whether Python can make a virtual environment with pip in it, which Debian has in a package of its own.
+fn has_venv() -> bool {
+    let import = ["-c", "import venv, ensurepip"];
+    Command::new("python3").args(import).output().is_ok_and(|output| output.status.success())
 }
 
 /// Whether the library is there under its bare name, which development packages give it: with them

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use crate::{
     aarch64, deny, example, fuzz, kotlin,
     process::{RUNTIME, cargo, on_path, require_shared, run},
-    setup, swift,
+    real_model, setup, swift,
 };
 
 /// One of the things that `cargo xtask test` checks.
@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Fuzz,
     /// the commands of the README, in both profiles
     Example,
+    /// a real model: fetched, packed, measured at every precision, asked
+    RealModel,
     /// the codec, the kernels and the runtime on emulated 64-bit ARM processors
     Aarch64,
     /// the Kotlin package and the state of its sample app, on the JVM
@@ -59,6 +61,7 @@ impl Step {
             Self::Doc => doc().map(|()| without_mpi()),
             Self::Fuzz => fuzz::fuzz(&fuzz::Options::default()),
             Self::Example => example::check(),
+            Self::RealModel => real_model::check(),
             Self::Aarch64 => aarch64::check(),
             Self::Kotlin => kotlin::check(),
             Self::Swift => swift::check(),

@@ -11,6 +11,7 @@ pub mod huggingface;
 pub mod json;
 pub mod panics;
 mod patch;
+pub mod profile;
 mod random;
 pub mod seed;
 pub mod tokenizer;
@@ -19,12 +20,13 @@ pub mod tokenizer;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("architecture", architecture::run),
     ("chat_template", chat_template::run),
     ("checkpoint", checkpoint::run),
     ("checkpoint_header", checkpoint::run_header),
     ("codec", codec::run),
     ("huggingface", huggingface::run),
+    ("profile", profile::run),
     ("tokenizer", tokenizer::run),
 ];
