@@ -93,6 +93,16 @@ fn inspect_lists_sections_and_precisions_and_finds_damage() {
     assert!(fails(&["inspect", "/etc/passwd"], 1).contains("not a packed SEFP model"));
 }
 
+/// The report of an evaluation that succeeds.
+fn evaluated(arguments: &[&str]) -> Value {
+    serde_json::from_str(&succeeds(&[arguments, &["--format", "json"]].concat())).unwrap()
+}
+
+/// A figure of every row.
+fn figures(report: &Value, name: &str) -> Vec<f64> {
+    report["rows"].as_array().unwrap().iter().map(|row| row[name].as_f64().unwrap()).collect()
+}
+
 #[test]
 fn eval_reads_text_and_tokens_and_says_what_it_cannot_do() {
     let (folder, file) = packed();
@@ -107,17 +117,13 @@ fn eval_reads_text_and_tokens_and_says_what_it_cannot_do() {
     let tokens = format!("{}#ids", ids_file.display());
 
     let evaluate = |source: &[&str]| -> Value {
-        let rest =
-            ["--bits", "3,8", "--reconstruction", "both", "--context", "50", "--windows", "3", "--json"];
-        serde_json::from_str(&succeeds(&[&["eval", model, "--device", "cpu"], source, &rest].concat()))
-            .unwrap()
+        let rest = ["--bits", "3,8", "--reconstruction", "both", "--context", "50", "--windows", "3"];
+        evaluated(&[&["eval", model, "--device", "cpu"], source, &rest].concat())
     };
     let by_text = evaluate(&["--text", text_file.to_str().unwrap()]);
     let by_tokens = evaluate(&["--tokens", &tokens]);
     assert_eq!(by_text["windows"], 3);
-    let perplexities = |report: &Value| -> Vec<f64> {
-        report["rows"].as_array().unwrap().iter().map(|row| row["perplexity"].as_f64().unwrap()).collect()
-    };
+    let perplexities = |report: &Value| figures(report, "perplexity");
     assert_eq!(perplexities(&by_text), perplexities(&by_tokens), "the same words are the same ids");
     assert_eq!(perplexities(&by_text).len(), 4);
     assert_eq!(by_text["rows"][0]["scored_tokens"], 3 * 49);
@@ -144,12 +150,157 @@ fn eval_reads_text_and_tokens_and_says_what_it_cannot_do() {
         (vec!["--text", text_path, "--context", "301"], "must be 2 to 300"),
         (vec!["--text", text_path, "--context", "300"], "fewer than one window"),
         (vec!["--text", text_path, "--reconstruction", "round"], "midpoint or truncate, or both"),
-        (vec!["--text", text_path, "--device", "abacus", "--json"], "auto, cpu or gpu"),
+        (vec!["--text", text_path, "--device", "abacus"], "auto, cpu or gpu"),
+        (vec!["--text", text_path, "--bos", "always"], "use --bos never"),
+        (vec!["--task", "sudoku", "--task-data", "."], "arc_easy, arc_challenge"),
+        (vec!["--task", "piqa", "--task-data", "/nowhere"], "piqa.validation.jsonl"),
     ] {
         let error = otaro(&[&["eval", model], arguments.as_slice()].concat());
         assert!(!error.status.success());
         assert!(text(&error.stderr).contains(message), "{arguments:?}: {}", text(&error.stderr));
     }
+}
+
+#[test]
+fn eval_compares_with_the_unquantised_model_or_its_saved_logits() {
+    let (folder, file) = packed();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let words: String = (0..120).map(|i| format!("w{} ", i * 7 % 99)).collect();
+    fs::write(path("text.txt"), &words).unwrap();
+    let (model, unquantised, logits) = (file.to_str().unwrap(), path(""), path("logits.safetensors"));
+    let labelled = format!("{unquantised}@16");
+    let text = path("text.txt");
+    let common = ["--text", &text, "--context", "30", "--windows", "3", "--device", "cpu", "--bits", "8,3"];
+    let with = |rest: &[&str]| [&["eval", model, &labelled], &common[..], rest].concat();
+
+    let live = evaluated(&with(&["--reference", &unquantised, "--save-logits", &logits]));
+    assert_eq!(live["rows"][0]["reference"], true);
+    assert_eq!((&live["bos_policy"], &live["bos"]), (&Value::from("auto"), &Value::Null));
+    let row = |report: &Value, index: usize, name: &str| report["rows"][index][name].as_f64().unwrap();
+    assert!(row(&live, 1, "kl_divergence") < row(&live, 2, "kl_divergence"), "E5M8 is closer than E5M3");
+    assert!(row(&live, 1, "perplexity_low") < row(&live, 1, "perplexity"));
+    assert_eq!(row(&live, 3, "perplexity"), row(&live, 0, "perplexity"), "the same weights");
+    assert_eq!(row(&live, 3, "kl_divergence"), 0.0);
+    assert_eq!((row(&live, 3, "top1_agreement"), row(&live, 3, "perplexity_ratio")), (1.0, 1.0));
+    assert_eq!(row(&live, 3, "bits_per_weight"), 16.0);
+
+    let saved = evaluated(&with(&["--reference-logits", &logits]));
+    assert_eq!(saved["rows"].as_array().unwrap().len(), 4);
+    for index in 1..4 {
+        assert_eq!(row(&saved, index, "perplexity"), row(&live, index, "perplexity"));
+        let difference = row(&saved, index, "kl_divergence") - row(&live, index, "kl_divergence");
+        assert!(difference.abs() < 1e-5, "{difference}");
+    }
+
+    fs::write(path("other.txt"), words.replace("w7 ", "w8 ")).unwrap();
+    let other = path("other.txt");
+    let common = ["eval", model, "--reference-logits", &logits, "--device", "cpu"];
+    for (rest, message) in [
+        (["--text", &other, "--context", "30", "--windows", "3"], "saved for another text"),
+        (["--text", &text, "--context", "40", "--windows", "3"], "windows of 30 tokens, not 40"),
+        (["--text", &text, "--context", "30", "--windows", "4"], "3 windows were saved, not of 4"),
+    ] {
+        let error = fails(&[&common[..], &rest].concat(), 1);
+        assert!(error.contains(message) && error.contains("logits.safetensors"), "{error}");
+    }
+    fails(&["eval", model, "--text", &text, "--reference-logits", &logits, "--reference", &unquantised], 2);
+    let error = fails(&["eval", model, "--text", &text, "--reference-logits", model], 1);
+    assert!(error.contains("not a file of saved logits"), "{error}");
+
+    let stranger = temporary_folder();
+    huggingface::write(stranger.path(), &tiny::regular(), 1, &Form::default());
+    let stranger = stranger.path().to_str().unwrap();
+    let error = fails(&["eval", model, "--text", &text, "--reference", stranger], 1);
+    assert!(error.contains("128 tokens") && error.contains("one of 99"), "{error}");
+}
+
+#[test]
+fn eval_writes_every_format_and_a_plot() {
+    let (folder, file) = packed();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    fs::write(path("text.txt"), (0..60).map(|i| format!("w{} ", i * 5 % 99)).collect::<String>()).unwrap();
+    let (text, unquantised, out, plot) = (path("text.txt"), path(""), path("out"), path("plot.svg"));
+    let common = ["eval", file.to_str().unwrap(), "--text", &text, "--context", "20", "--device", "cpu"];
+    let with = |rest: &[&str]| succeeds(&[&common[..], &["--reference", &unquantised], rest].concat());
+    let table = with(&["--plot", &plot, "--profile", "4,head=8", "--bits", "3"]);
+    assert!(table.contains("3 windows of 20 tokens, 19 of each scored, no BOS (--bos auto)"), "{table}");
+    for part in ["| model", "(reference)", "E5M3", "4,head=8", "KL, nats", "top-1, %", " ± "] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let svg = fs::read_to_string(&plot).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("bits per weight") && svg.contains("KL divergence"));
+
+    assert_eq!(with(&["--format", "csv", "--out", &out, "--bits", "3,5"]), "");
+    let csv = fs::read_to_string(&out).unwrap();
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines.len(), 4, "a header, the reference, two precisions");
+    assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{csv}");
+    let column = lines[0].iter().position(|&name| name == "kl_divergence").unwrap();
+    assert_eq!(lines[1][column], "");
+    assert!(lines[2][column].parse::<f64>().unwrap() > lines[3][column].parse::<f64>().unwrap());
+
+    let nowhere = fails(&[&common[..], &["--out", "/nowhere/out", "--bits", "3"]].concat(), 1);
+    assert!(nowhere.contains("/nowhere/out"), "{nowhere}");
+}
+
+#[test]
+fn eval_begins_windows_as_it_is_told() {
+    let folder = temporary_folder();
+    huggingface::write(folder.path(), &tiny::irregular(), 21, &Form::default());
+    fs::write(folder.path().join("tokenizer_config.json"), r#"{"bos_token": "w1"}"#).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let words: String = (0..60).map(|i| format!("w{} ", i * 5 % 99)).collect();
+    fs::write(path("text.txt"), &words).unwrap();
+    fs::write(path("bom.txt"), format!("\u{feff}{words}")).unwrap();
+    let model = path("");
+    let run = |text: &str, bos: &str| {
+        evaluated(&["eval", &model, "--text", &path(text), "--context", "20", "--bos", bos])
+    };
+    let (never, always) = (run("text.txt", "never"), run("text.txt", "always"));
+    assert_eq!((&always["bos"], &never["bos"]), (&Value::from(1), &Value::Null));
+    assert_ne!(figures(&always, "perplexity"), figures(&never, "perplexity"));
+    // This tokenizer adds none by itself, and a byte-order mark is no text.
+    for report in [run("text.txt", "auto"), run("bom.txt", "auto")] {
+        assert_eq!(figures(&report, "perplexity"), figures(&never, "perplexity"));
+    }
+}
+
+#[test]
+fn eval_asks_multiple_choice_questions() {
+    let (folder, file) = packed();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let question = |i: usize, query: &str| {
+        let (a, b, gold) = (i * 3 % 99, i * 5 % 99, i % 2);
+        format!("{{\"query\": \"{query}\", \"choices\": [\"w{a} w4\", \"w{b}\"], \"gold\": {gold}}}\n")
+    };
+    let lines = |query: &str| (1..=12).map(|i| question(i, query)).collect::<String>();
+    fs::write(path("openbookqa.validation.jsonl"), lines("w7 w8 w9")).unwrap();
+    fs::write(path("winogrande_xl.validation.jsonl"), lines("w7 _ w8 w9")).unwrap();
+    let (model, data) = (file.to_str().unwrap(), path(""));
+    let common = ["eval", model, &data, "--task-data", &data, "--device", "cpu", "--bits", "8,3"];
+    let report = evaluated(&[&common[..], &["--task", "openbookqa,winogrande", "--limit", "10"]].concat());
+    assert_eq!(report["rows"].as_array().unwrap().len(), 3);
+    assert_eq!((&report["tasks"][0]["questions"], &report["tasks"][0]["truncated"]), (&10.into(), &0.into()));
+    for name in ["openbookqa_accuracy", "openbookqa_accuracy_normalised", "winogrande_accuracy"] {
+        for accuracy in figures(&report, name) {
+            let tenths = accuracy * 10.0;
+            assert!(
+                (tenths - tenths.round()).abs() < 1e-9 && (0.0..=10.0).contains(&tenths),
+                "{name} {tenths}"
+            );
+        }
+        let low = figures(&report, &format!("{name}_low"));
+        assert!(low.iter().zip(figures(&report, name)).all(|(low, accuracy)| *low <= accuracy));
+    }
+    assert!(report["rows"][0]["winogrande_accuracy_normalised"].is_null());
+    assert!(report["rows"][0]["perplexity"].is_null());
+    let table = succeeds(&[&common[..], &["--task", "winogrande"]].concat());
+    assert!(table.contains("winogrande: 12 questions, no examples"), "{table}");
+
+    fs::write(path("piqa.validation.jsonl"), format!("{}nonsense\n", question(1, "w5"))).unwrap();
+    let error = fails(&[&common[..], &["--task", "piqa"]].concat(), 1);
+    assert!(error.contains("piqa.validation.jsonl: line 2: it is no question"), "{error}");
+    fails(&["eval", model, "--task", "piqa"], 2);
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn by_hand(checkpoint: &Checkpoint, profile: &PrecisionProfile) -> Model {
     let precisions = profile.resolve(checkpoint.architecture()).unwrap();
     let untied = Architecture { tied_head: false, ..checkpoint.architecture().clone() };
     let weights = FullWeights::load(&untied, &mut Decoded { checkpoint, precisions }).unwrap();
-    Model::full_precision(&untied, weights).unwrap()
+    Model::full_precision(&untied, weights, &CpuOptions::PLAIN).unwrap()
 }
 
 fn logits(session: &mut Session, tokens: &[u32]) -> Vec<f32> {

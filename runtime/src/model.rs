@@ -52,8 +52,12 @@ impl Model {
     ///
     /// # Errors
     /// As [`CpuBackend::full_precision`].
-    pub fn full_precision(architecture: &Architecture, weights: FullWeights) -> Result<Self> {
-        let backend = Box::new(CpuBackend::full_precision(weights)?);
+    pub fn full_precision(
+        architecture: &Architecture,
+        weights: FullWeights,
+        options: &CpuOptions,
+    ) -> Result<Self> {
+        let backend = Box::new(CpuBackend::full_precision(weights, options)?);
         Ok(Self::new(Shared { architecture: architecture.clone(), checkpoint: None, backend }))
     }
 

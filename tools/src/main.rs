@@ -2,10 +2,12 @@
 
 mod bench;
 mod eval;
+mod files;
 mod inspect;
 mod pack;
 mod profile;
 mod progress;
+mod table;
 mod tokens;
 
 use std::process::ExitCode;
@@ -26,7 +28,7 @@ enum Command {
     Pack(pack::Arguments),
     /// Show what a packed file holds
     Inspect(inspect::Arguments),
-    /// Measure perplexity at every precision
+    /// Measure what every precision costs: perplexity, divergence from the unquantised model, answers
     Eval(eval::Arguments),
     /// Search for the precision profiles that lose least for their bits
     Profile(profile::Arguments),

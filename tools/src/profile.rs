@@ -15,7 +15,8 @@ use std::{
 
 use anyhow::{Context, ensure};
 use otaro::{
-    CancelToken, Checkpoint, DeviceChoice, Model, OpenOptions, Precision, PrecisionProfile, cpu::FullWeights,
+    CancelToken, Checkpoint, DeviceChoice, Model, OpenOptions, Precision, PrecisionProfile,
+    cpu::{CpuOptions, FullWeights},
     pack::HuggingFaceFolder,
 };
 
@@ -140,20 +141,19 @@ impl Measuring<'_> {
         Ok(Report::new(self.arguments, &self.sample, &sensitivities, rows))
     }
 
-    /// What each part loses at each precision, everything else being at the highest.
+    /// What each part loses, everything else being at the highest precision.
     fn sensitivities(&mut self, units: &[Unit]) -> anyhow::Result<Vec<Sensitivity>> {
-        let below = || Precision::ALL.into_iter().filter(|&precision| precision < Precision::MAX);
-        let measurements = units.len() * below().count() + 1;
+        let measurements = units.len() * Sensitivity::MEASURED.len() + 1;
         let bar = progress::bar(measurements as u64, "sensitivities", "measurements");
         let best = self.measure(&Precision::MAX.into(), &bar)?.mean;
         let mut sensitivities = Vec::new();
         for &unit in units {
             bar.set_message(format!("sensitivity of {unit}"));
-            let losses = below().map(|precision| {
-                let profile = unit.alone(precision, Precision::MAX)?;
-                Ok(self.measure(&profile, &bar)?.mean - best)
-            });
-            sensitivities.push(Sensitivity::new(unit, &losses.collect::<anyhow::Result<Vec<_>>>()?));
+            let mut losses = [0.0; Sensitivity::MEASURED.len()];
+            for (loss, precision) in losses.iter_mut().zip(Sensitivity::MEASURED) {
+                *loss = self.measure(&unit.alone(precision, Precision::MAX)?, &bar)?.mean - best;
+            }
+            sensitivities.push(Sensitivity::new(unit, losses));
         }
         bar.finish_and_clear();
         Ok(sensitivities)
@@ -190,7 +190,8 @@ fn open(
     let architecture = checkpoint.architecture();
     let mut source = HuggingFaceFolder::open(&arguments.reference)?;
     ensure!(source.architecture() == architecture, "{} is another model", arguments.reference.display());
-    let full = Model::full_precision(architecture, FullWeights::load(architecture, &mut source)?)?;
+    let weights = FullWeights::load(architecture, &mut source)?;
+    let full = Model::full_precision(architecture, weights, &CpuOptions::default())?;
     let bar = progress::bar(sample.tokens() as u64, "unquantised", "tokens");
     let reference = Reference::new(&full, sample, cancel, &mut |tokens| bar.inc(tokens as u64))?;
     bar.finish_and_clear();

@@ -139,6 +139,46 @@ fn interrupt(mut command: Command, file: &Path, signal: &str) {
 }
 
 #[test]
+fn distillation_can_be_added_to_blocks_that_are_done() {
+    let place = Place::new();
+    let distil = |steps, more: &[&'static str]| -> Vec<&'static str> {
+        ["--steps", "8", "--distill-steps", steps].into_iter().chain(more.iter().copied()).collect()
+    };
+    succeed(&place, "whole", &distil("6", &[]));
+    succeed(&place, "added", &distil("0", &[]));
+    let without = results(&place.path("added"));
+    // What a killed process leaves of files that it had not finished.
+    fs::write(place.path("added/state/.tmpAbC"), "half a block").unwrap();
+    fs::create_dir(place.path("added/.tmpDeF")).unwrap();
+    succeed(&place, "added", &distil("6", &["--resume"]));
+    let with = results(&place.path("added"));
+    assert!(with != without && with == results(&place.path("whole")));
+    for folder in ["added", "added/state"] {
+        let hidden = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+        assert!(!fs::read_dir(place.path(folder)).unwrap().map(Result::unwrap).any(|entry| hidden(&entry)));
+    }
+    // Once it has begun it is what it is.
+    let text = fail(&place, "added", &distil("7", &["--resume"]));
+    assert!(text.contains("distill_steps = 6") && text.contains('7'), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn two_processes_do_not_share_a_folder() {
+    let place = Place::new();
+    let mut first = command(&place, "out", &["--steps", "100000"]).spawn().unwrap();
+    let start = Instant::now();
+    while !place.path("out/state/settings.json").exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "it does not begin");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let text = fail(&place, "out", &["--steps", "100000", "--resume"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(text.contains("another process calibrates in"), "{text}");
+}
+
+#[test]
 fn bad_input_is_named_and_nothing_is_lost() {
     let place = Place::new();
     fs::write(place.path("short.txt"), "w1 w2 w3\n").unwrap();

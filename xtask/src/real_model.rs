@@ -60,8 +60,18 @@ fn otaro(command: &str) -> Command {
 /// Perplexity at every precision.
 fn measure(packed: &Path) -> Result<()> {
     let text = TEXTS.iter().find(|text| root().join(text.path).is_file()).context("no text to measure on")?;
-    let arguments =
-        ["--text", text.path, "--windows", WINDOWS, "--device", "cpu", "--kernel", "exact", "--json"];
+    let arguments = [
+        "--text",
+        text.path,
+        "--windows",
+        WINDOWS,
+        "--device",
+        "cpu",
+        "--kernel",
+        "exact",
+        "--format",
+        "json",
+    ];
     let report: Value = serde_json::from_str(&output(otaro("eval").arg(packed).args(arguments))?)?;
     let rows = report["rows"].as_array().context("a report has rows")?;
     ensure!(rows.len() == text.perplexities.len(), "{} rows for six precisions", rows.len());

@@ -59,12 +59,17 @@ impl CpuBackend {
     }
 
     /// A backend over unquantised weights with an unquantised KV cache: the reference. It ignores
-    /// the precision of a pass.
+    /// the precision of a pass. Of the options it takes the threads, and [`CpuKernel::Plain`] for the
+    /// twins; anything else means [`CpuKernel::Exact`], whose products are those of the twins, bit for bit.
     ///
     /// # Errors
     /// [`Device`](crate::ErrorKind::Device) when the system has no threads to give.
-    pub fn full_precision(weights: FullWeights) -> Result<Self> {
-        let options = CpuOptions { kv_format: KvFormat::F32, ..CpuOptions::PLAIN };
+    pub fn full_precision(weights: FullWeights, options: &CpuOptions) -> Result<Self> {
+        let kernel = match options.kernel {
+            Some(CpuKernel::Plain) => CpuKernel::Plain,
+            _ => CpuKernel::Exact,
+        };
+        let options = CpuOptions { kv_format: KvFormat::F32, kernel: Some(kernel), ..*options };
         Self::with(Weights::Full(Box::new(weights)), &options)
     }
 

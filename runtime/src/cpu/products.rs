@@ -6,7 +6,7 @@ use std::ops::Range;
 use sefp::GROUP_SIZE;
 
 use super::{
-    kernels::{Call, Input, Quantised, multiply},
+    kernels::{Call, FullCall, Input, Quantised, multiply, multiply_full},
     matmul::matmul,
     options::CpuKernel,
     pool::Pool,
@@ -58,22 +58,44 @@ impl Products {
     ) {
         let mut outputs: Vec<_> = matrices.iter().map(|&(_, output)| slots.take(output)).collect();
         outputs.iter_mut().for_each(|output| output.grow(rows.len()));
-        // Weights in full precision have no other kernel than the plain one.
-        let packed = matrices.iter().all(|(matrix, _)| matches!(matrix, Matrix::Packed { .. }));
-        if packed && self.kernel != CpuKernel::Plain {
-            let calls: Vec<_> = matrices
-                .iter()
-                .zip(&mut outputs)
-                .filter_map(|((matrix, _), output)| call(matrix, output, rows.len()))
-                .collect();
-            multiply(pool, self.kernel, self.input(pool, slots, input, rows), &calls);
-        } else {
-            for ((matrix, _), output) in matrices.iter().zip(&mut outputs) {
-                matmul(pool, matrix, slots.get(input), rows.clone(), output);
+        match self.kernel {
+            CpuKernel::Plain => {
+                for ((matrix, _), output) in matrices.iter().zip(&mut outputs) {
+                    matmul(pool, matrix, slots.get(input), rows.clone(), output);
+                }
             }
+            _ => self.compute_fast(pool, matrices, &mut outputs, slots, input, rows),
         }
         for (&(_, slot), output) in matrices.iter().zip(outputs) {
             slots.put(slot, output);
+        }
+    }
+
+    /// As [`compute`](Self::compute), by the kernels; unquantised weights have the exact one alone.
+    fn compute_fast(
+        &mut self,
+        pool: &Pool,
+        matrices: &[(Matrix<'_>, Slot)],
+        outputs: &mut [Activations],
+        slots: &Slots,
+        input: Slot,
+        rows: Range<usize>,
+    ) {
+        let (mut packed, mut full) = (Vec::new(), Vec::new());
+        for ((matrix, _), output) in matrices.iter().zip(outputs) {
+            let output = output.columns_mut(rows.len());
+            match *matrix {
+                Matrix::Packed { tiles, precision, reconstruction } => {
+                    packed.push(Call { tiles, precision, reconstruction, output });
+                }
+                Matrix::Full { grid, weights } => full.push(FullCall { grid, weights, output }),
+            }
+        }
+        if !full.is_empty() {
+            multiply_full(pool, slots.get(input), rows.clone(), &full);
+        }
+        if !packed.is_empty() {
+            multiply(pool, self.kernel, self.input(pool, slots, input, rows), &packed);
         }
     }
 
@@ -88,15 +110,5 @@ impl Products {
             self.source = Some(source);
         }
         Input::Int8(&self.quantised)
-    }
-}
-
-/// The call of a kernel for a packed matrix.
-fn call<'a>(matrix: &Matrix<'a>, output: &'a mut Activations, rows: usize) -> Option<Call<'a>> {
-    match *matrix {
-        Matrix::Packed { tiles, precision, reconstruction } => {
-            Some(Call { tiles, precision, reconstruction, output: output.columns_mut(rows) })
-        }
-        Matrix::Full { .. } => None,
     }
 }

@@ -79,17 +79,7 @@ impl Matrix<'_> {
             Self::Packed { tiles, precision, reconstruction } => {
                 tiles.decode_tile(tile, *precision, *reconstruction, out);
             }
-            Self::Full { grid, weights } => {
-                let (first_row, first_col) =
-                    (tile / grid.tile_cols() * LANE_ROWS, tile % grid.tile_cols() * GROUP_SIZE);
-                for (k, lanes) in out.iter_mut().enumerate() {
-                    for (lane, weight) in lanes.iter_mut().enumerate() {
-                        let (row, col) = (first_row + lane, first_col + k);
-                        let inside = row < grid.rows && col < grid.cols;
-                        *weight = if inside { weights[row * grid.cols + col] } else { 0.0 };
-                    }
-                }
-            }
+            Self::Full { grid, weights } => copy_tile(*grid, weights, tile, out),
         }
     }
 
@@ -102,6 +92,20 @@ impl Matrix<'_> {
             Self::Full { grid, weights } => {
                 out[..grid.cols].copy_from_slice(&weights[row * grid.cols..][..grid.cols]);
             }
+        }
+    }
+}
+
+/// Copies a tile out of a row-major matrix; it is zero beyond the edges.
+pub(crate) fn copy_tile(grid: TileGrid, weights: &[f32], tile: usize, out: &mut Tile) {
+    let first_row = tile / grid.tile_cols() * LANE_ROWS;
+    let first_col = tile % grid.tile_cols() * GROUP_SIZE;
+    let cols = first_col..grid.cols.min(first_col + GROUP_SIZE);
+    *out = [[0.0; LANE_ROWS]; GROUP_SIZE];
+    for (lane, row) in (first_row..grid.rows.min(first_row + LANE_ROWS)).enumerate() {
+        let row = &weights[row * grid.cols..][cols.clone()];
+        for (column, &weight) in out.iter_mut().zip(row) {
+            column[lane] = weight;
         }
     }
 }

@@ -12,7 +12,9 @@ pub mod json;
 pub mod panics;
 mod patch;
 pub mod profile;
+pub mod questions;
 mod random;
+pub mod saved_logits;
 pub mod seed;
 pub mod tokenizer;
 
@@ -20,7 +22,7 @@ pub mod tokenizer;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     ("architecture", architecture::run),
     ("chat_template", chat_template::run),
     ("checkpoint", checkpoint::run),
@@ -28,5 +30,7 @@ pub const TARGETS: [Target; 8] = [
     ("codec", codec::run),
     ("huggingface", huggingface::run),
     ("profile", profile::run),
+    ("questions", questions::run),
+    ("saved_logits", saved_logits::run),
     ("tokenizer", tokenizer::run),
 ];

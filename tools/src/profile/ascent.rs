@@ -1,7 +1,9 @@
 //! From the lowest precision everywhere upwards: each step raises the part that brings most for its bits.
 //!
-//! What a part loses at a precision is measured with everything else at the highest one, and the losses of parts are
-//! added up. That is a model of the truth, which the points that are reported are measured against.
+//! What a part loses is measured at the two lowest precisions, with everything else at the highest one. A bit more halves
+//! the error of a weight and quarters the divergence, which is of second order in it: so the higher precisions, whose
+//! losses drown in the rounding of activations, follow from the second lowest. The losses of parts are added up. All
+//! that is a model of the truth: the points that are reported are measured themselves.
 
 use otaro::{Architecture, Precision, PrecisionProfile, TensorClass};
 use serde::Serialize;
@@ -25,15 +27,19 @@ fn as_text<S: serde::Serializer>(unit: &Unit, serializer: S) -> Result<S::Ok, S:
 }
 
 impl Sensitivity {
-    /// From the losses at every precision but the highest, lowest first. More bits never lose more: where they
-    /// seem to, the difference is noise, and the loss of the higher precision counts for both.
-    pub fn new(unit: Unit, measured: &[f64]) -> Self {
-        let mut losses = [0.0; Precision::ALL.len()];
-        losses[..measured.len()].copy_from_slice(measured);
-        for index in (0..measured.len()).rev() {
-            losses[index] = losses[index].max(losses[index + 1]);
-        }
-        Self { unit, losses }
+    /// The precisions at which losses are measured.
+    pub const MEASURED: [Precision; 2] = [Precision::E5M3, Precision::E5M4];
+
+    /// From the losses at [`MEASURED`](Self::MEASURED). More bits never lose more, and nothing loses less than nothing:
+    /// where it seems so, that is noise.
+    pub fn new(unit: Unit, [lowest, second]: [f64; 2]) -> Self {
+        let second = second.max(0.0);
+        let loss = |index: usize| match index {
+            0 => lowest.max(second),
+            index if index + 1 == Precision::ALL.len() => 0.0,
+            index => second / 4_f64.powi(index as i32 - 1),
+        };
+        Self { unit, losses: std::array::from_fn(loss) }
     }
 }
 
@@ -139,22 +145,22 @@ mod tests {
     fn climbed(
         tied_head: bool,
         budget: f64,
-        loss: impl Fn(&Unit, usize) -> f64,
+        losses: impl Fn(&Unit) -> [f64; 2],
     ) -> (Vec<Point>, Architecture) {
         let known = &Shape::find("stories15m").expect("a known shape").architecture;
         let architecture = Architecture { tied_head, ..known.clone() };
         let parts: Vec<_> = units::all(&architecture, 1)
             .into_iter()
-            .map(|unit| Sensitivity::new(unit, &[0, 1, 2, 3, 4].map(|level| loss(&unit, level))))
+            .map(|unit| Sensitivity::new(unit, losses(&unit)))
             .collect();
         (climb(&parts, &architecture, budget).expect("profiles of the model"), architecture)
     }
 
     #[test]
     fn what_loses_most_is_raised_first_and_the_budget_is_kept() {
-        let mlp = |unit: &Unit, level: usize| match unit.to_string().as_str() {
-            "layers.2.mlp" => 8.0 / f64::from(4_u32.pow(level as u32)),
-            _ => 0.01 / f64::from(4_u32.pow(level as u32)),
+        let mlp = |unit: &Unit| match unit.to_string().as_str() {
+            "layers.2.mlp" => [8.0, 2.0],
+            _ => [0.02, 0.005],
         };
         for budget in [4.125, 4.2, 4.5, 5.7, 9.2] {
             let (path, _) = climbed(false, budget, mlp);
@@ -173,12 +179,12 @@ mod tests {
 
     #[test]
     fn a_tied_matrix_is_paid_once() {
-        let loss = |unit: &Unit, level: usize| match unit.class {
-            TensorClass::Head => 9.0 - level as f64,
-            TensorClass::Embedding => 1.0 - 0.1 * level as f64,
-            _ => 0.0,
+        let losses = |unit: &Unit| match unit.class {
+            TensorClass::Head => [9.0, 3.0],
+            TensorClass::Embedding => [0.4, 0.1],
+            _ => [0.0, 0.0],
         };
-        let (path, architecture) = climbed(true, 9.0, loss);
+        let (path, architecture) = climbed(true, 9.0, losses);
         let last = &path[path.len() - 1];
         assert_eq!(last.profile.to_string(), "3,embedding=8,head=8");
         let head = "3,head=8".parse::<PrecisionProfile>().expect("a profile");
@@ -189,16 +195,18 @@ mod tests {
     #[test]
     fn noise_is_no_reason_to_raise() {
         let unit = units::all(&Shape::find("stories15m").expect("a known shape").architecture, 1)[0];
-        let sensitivity = Sensitivity::new(unit, &[0.5, 0.6, 0.1, -0.1, 0.05]);
-        assert_eq!(sensitivity.losses, [0.6, 0.6, 0.1, 0.05, 0.05, 0.0]);
-        let (path, _) = climbed(false, 9.0, |_, _| 0.0);
+        let losses = |measured| Sensitivity::new(unit, measured).losses;
+        assert_eq!(losses([0.5, 0.16]), [0.5, 0.16, 0.04, 0.01, 0.0025, 0.0]);
+        assert_eq!(losses([0.1, 0.16]), [0.16, 0.16, 0.04, 0.01, 0.0025, 0.0]);
+        assert_eq!(losses([-0.1, -0.2]), [0.0; 6]);
+        let (path, _) = climbed(false, 9.0, |_| [-1.0, -2.0]);
         assert_eq!(path.len(), 1, "nothing is to be gained");
         assert!(spread(&path, 8).is_empty());
     }
 
     #[test]
     fn points_are_spread_over_the_way() {
-        let (path, _) = climbed(false, 6.0, |_, level| 1.0 / (level + 1) as f64);
+        let (path, _) = climbed(false, 6.0, |_| [1.0, 0.3]);
         let points = spread(&path, 4);
         assert_eq!(points.len(), 4);
         assert_eq!(points[3], &path[path.len() - 1]);

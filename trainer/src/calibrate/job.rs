@@ -112,6 +112,10 @@ impl Job<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<Option<Vec<BlockReport>>> {
         let settings = self.settings;
+        if let Some(reports) = state.reports(settings.architecture.layers)? {
+            watch.blocks_are_done();
+            return Ok(Some(reports));
+        }
         let windows: Vec<&Window> = self.data.batch(0, settings.windows, settings.seed);
         let values = settings.length * settings.architecture.hidden_size;
         let precisions = settings.shares.precisions().count();
@@ -177,6 +181,7 @@ pub(super) struct Watch<'a> {
     report: &'a mut dyn FnMut(&Progress),
     progress: Progress,
     block_steps: usize,
+    all_blocks: usize,
     distill_step: usize,
     reported: Option<Instant>,
 }
@@ -195,10 +200,10 @@ impl<'a> Watch<'a> {
         let streams = settings.shares.precisions().count() + 1;
         // The teacher passes once; embedding, head and update count like some blocks.
         let distill_step = settings.batch * (TRAINING + 1) * (layers + layers / 3 + 1);
-        let total =
-            layers * (block_steps + streams * settings.windows) + settings.distill_steps * distill_step;
+        let all_blocks = layers * (block_steps + streams * settings.windows);
+        let total = all_blocks + settings.distill_steps * distill_step;
         let progress = Progress { done: 0, total: total as u64, message: String::new() };
-        Self { cancel, report, progress, block_steps, distill_step, reported: None }
+        Self { cancel, report, progress, block_steps, all_blocks, distill_step, reported: None }
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
@@ -214,6 +219,11 @@ impl<'a> Watch<'a> {
     pub(super) fn block_step(&mut self, windows: usize, message: String) {
         self.progress.message = message;
         self.advanced(windows * TRAINING);
+    }
+
+    /// All blocks were tuned by an earlier process.
+    pub(super) fn blocks_are_done(&mut self) {
+        self.advanced(self.all_blocks);
     }
 
     /// Some steps of the whole model are done.

@@ -50,12 +50,18 @@ pub struct CalibrateSettings {
 }
 
 impl CalibrateSettings {
-    /// Checks that a calibration stored with these settings can go on with `asked`.
+    /// Checks that a calibration stored with these settings can go on with `asked`. How the whole model
+    /// is distilled may change until that has begun (`distilled`): no block depends on it.
     ///
     /// # Errors
     /// Names the first setting that differs, with both values.
-    pub fn must_equal(&self, asked: &Self) -> Result<()> {
-        must_equal(self, asked)
+    pub fn must_equal(&self, asked: &Self, distilled: bool) -> Result<()> {
+        let mut stored = self.clone();
+        if !distilled {
+            stored.distill_steps = asked.distill_steps;
+            stored.distill_learning_rate = asked.distill_learning_rate;
+        }
+        must_equal(&stored, asked)
     }
 
     /// How weights are updated: AdamW without decay, as the weights should stay what they are.

@@ -2,11 +2,12 @@
 //! the whole model as far as it was distilled.
 
 use std::{
-    fs,
+    fs::{self, File, TryLockError},
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,12 @@ pub struct BlockReport {
     pub errors: Vec<(u32, f64, f64)>,
 }
 
-/// The folder of the state.
-pub(super) struct StateFolder(PathBuf);
+/// The folder of the state, which one process uses at a time.
+pub(super) struct StateFolder {
+    path: PathBuf,
+    /// Locked as long as it is open; the system unlocks it when the process ends, however it does.
+    _lock: File,
+}
 
 /// The whole model, as far as it was distilled.
 pub(super) struct Distilled {
@@ -46,29 +51,52 @@ impl StateFolder {
     ///
     /// # Errors
     /// There is a calibration already and `resume` is not asked for, or none and it is; settings
-    /// that differ; those of the file system.
+    /// that differ; another process at work there; those of the file system.
     pub(super) fn open(out: &Path, settings: &CalibrateSettings, resume: bool) -> Result<Self> {
-        let folder = Self(out.join("state"));
-        let path = folder.0.join("settings.json");
-        if !path.exists() {
-            ensure!(!resume, "{} holds no calibration to go on with: leave --resume out", out.display());
-            atomic::write(&path, &(serde_json::to_string_pretty(settings)? + "\n"))?;
-            return Ok(folder);
-        }
+        let folder = out.join("state");
+        let path = folder.join("settings.json");
+        let begun = path.exists();
+        ensure!(begun || !resume, "{} holds no calibration to go on with: leave --resume out", out.display());
         ensure!(
-            resume,
+            resume || !begun,
             "{} holds a calibration already: give --resume to go on with it, or another --out",
             out.display()
         );
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let stored: CalibrateSettings =
-            serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-        stored.must_equal(settings)?;
-        Ok(folder)
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let state = Self { _lock: lock(&folder)?, path: folder };
+        if begun {
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let stored: CalibrateSettings =
+                serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+            stored.must_equal(settings, state.distilled_path().exists())?;
+            remove_temporaries(out)?;
+            remove_temporaries(&state.path)?;
+        }
+        atomic::write(&path, &(serde_json::to_string_pretty(settings)? + "\n"))?;
+        Ok(state)
     }
 
     fn block_path(&self, layer: usize) -> PathBuf {
-        self.0.join(format!("block-{layer:03}.safetensors"))
+        self.path.join(format!("block-{layer:03}.safetensors"))
+    }
+
+    /// What every block gained, once all of them are done.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is damaged; names it.
+    pub(super) fn reports(&self, layers: usize) -> Result<Option<Vec<BlockReport>>> {
+        let mut reports = Vec::with_capacity(layers);
+        for layer in 0..layers {
+            let path = self.block_path(layer);
+            if !path.exists() {
+                return Ok(None);
+            }
+            let header = read_header(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            reports.push(read_progress(&header).with_context(|| damaged(&path))?);
+        }
+        Ok(Some(reports))
     }
 
     /// Keeps a block that is done.
@@ -153,16 +181,62 @@ impl StateFolder {
     }
 
     fn distilled_path(&self) -> PathBuf {
-        self.0.join("distilled.safetensors")
+        self.path.join("distilled.safetensors")
     }
 }
 
 fn read(path: PathBuf) -> Result<Option<(PathBuf, Vec<u8>)>> {
     match fs::read(&path) {
         Ok(bytes) => Ok(Some((path, bytes))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
+}
+
+/// The part of a safetensors file before the tensors; less where the file is cut.
+fn read_header(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let mut header = length.to_vec();
+    file.take(u64::from_le_bytes(length)).read_to_end(&mut header)?;
+    Ok(header)
+}
+
+/// Keeps other processes out of the folder.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => bail!(
+            "another process calibrates in {}: wait for it, or give another --out",
+            folder.parent().unwrap_or(folder).display()
+        ),
+        // Not every file system has locks.
+        Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+        _ => Ok(file),
+    }
+}
+
+/// Removes what a process that was killed had begun to write.
+fn remove_temporaries(folder: &Path) -> Result<()> {
+    let remove = || -> std::io::Result<()> {
+        for entry in folder.read_dir()? {
+            let entry = entry?;
+            if !entry.file_name().to_string_lossy().starts_with(".tmp") {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    remove().with_context(|| format!("cannot remove temporary files in {}", folder.display()))
 }
 
 fn damaged(path: &Path) -> String {

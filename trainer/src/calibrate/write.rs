@@ -97,7 +97,11 @@ pub(super) fn write_model(
     write_shards(&written, &settings.architecture, tuned)?;
     write_config(model, &written)?;
     copy_text_files(model, &written)?;
-    let options = PackOptions { reconstruction: settings.reconstruction, scale: settings.scale };
+    let options = PackOptions {
+        reconstruction: settings.reconstruction,
+        scale: settings.scale,
+        ..PackOptions::default()
+    };
     pack_folder(&written, &out.join("model.sefp.safetensors"), &options, &mut |_| Ok(()))?;
     let folder = out.join("huggingface");
     let replace = || -> std::io::Result<()> {

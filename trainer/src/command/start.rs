@@ -19,11 +19,16 @@ use crate::{
     train::{GradientReducer, PassSettings, RunSettings, TeacherModel},
 };
 
-/// The files of a tokenizer that a model folder may have.
-const TEXT_FILES: [&str; 5] = [
+/// The files of a tokenizer that a model folder may have. Not all of them are read here; other programs
+/// want the rest.
+const TEXT_FILES: [&str; 9] = [
     "tokenizer.json",
+    "tokenizer.model",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
     "generation_config.json",
     "chat_template.jinja",
 ];

@@ -32,7 +32,7 @@ mod x86;
 
 use std::ops::Range;
 
-use sefp::{LANE_ROWS, Precision, Reconstruction, TileView};
+use sefp::{LANE_ROWS, Precision, Reconstruction, TileGrid, TileView};
 
 pub(crate) use self::quantised::Quantised;
 use super::{
@@ -72,6 +72,23 @@ pub(crate) struct Call<'a> {
     pub(crate) precision: Precision,
     pub(crate) reconstruction: Reconstruction,
     pub(crate) output: Columns<'a>,
+}
+
+/// One product with unquantised weights, row-major.
+pub(crate) struct FullCall<'a> {
+    pub(crate) grid: TileGrid,
+    pub(crate) weights: &'a [f32],
+    pub(crate) output: Columns<'a>,
+}
+
+/// Computes some products of some rows of a buffer with unquantised weights, by the exact kernel.
+pub(crate) fn multiply_full(pool: &Pool, input: &Activations, rows: Range<usize>, calls: &[FullCall<'_>]) {
+    let tasks = tasks::divide(calls.iter().map(|call| call.grid), rows.len(), pool.threads());
+    pool.run(tasks.len(), |task| {
+        let (call, tile_rows) = &tasks[task];
+        // SAFETY: no other task has these rows of tiles of this call.
+        unsafe { exact::multiply_full(&calls[*call], input, rows.clone(), tile_rows.clone()) };
+    });
 }
 
 /// Computes some products of one input, as one piece of work.
