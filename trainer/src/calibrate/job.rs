@@ -113,7 +113,7 @@ impl Job<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<Option<Vec<BlockReport>>> {
         let settings = self.settings;
-        if let Some(reports) = state.reports(settings.architecture.layers)? {
+        if let Some(reports) = state.reports(&settings.architecture, device)? {
             watch.blocks_are_done();
             return Ok(Some(reports));
         }
