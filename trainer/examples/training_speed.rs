@@ -130,7 +130,7 @@ impl Run {
             None => self.weights.clone(),
         };
         let quantise = start.elapsed().as_secs_f64();
-        let passes = Passes { primary: &quantized, distilled: None };
+        let passes = Passes::one(&quantized);
         let gradient = self.engine.gradient(&passes, &windows, scored(&windows))?.gradient;
         let computed = start.elapsed().as_secs_f64();
         let norm = gradient.norm();

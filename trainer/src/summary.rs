@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use sefp::Reconstruction;
 use serde::{Deserialize, Serialize};
 
-use crate::strategy::{Width, text};
+use crate::strategy::{MATRYOSHKA, Width, text};
 
 /// One run and its final evaluations. `none` is a run of no steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,8 +34,11 @@ pub struct RunSummary {
     pub seconds: f64,
     /// Perplexities at the end.
     pub evaluations: Vec<Evaluation>,
-    /// Passes at every width that was trained.
+    /// Passes, forward and backward, at every width that was trained.
     pub path_counts: BTreeMap<Width, u64>,
+    /// Passes of a teacher beside them, forward only.
+    #[serde(default)]
+    pub teacher_passes: u64,
     /// Revision of the source that trained it.
     pub revision: String,
 }
@@ -56,6 +59,16 @@ pub struct Evaluation {
 }
 
 impl RunSummary {
+    /// Passes, forward and backward.
+    pub fn passes(&self) -> u64 {
+        self.path_counts.values().sum()
+    }
+
+    /// What it cost, in passes forward and backward: one that is forward only is a third of that.
+    pub fn cost(&self) -> f64 {
+        self.passes() as f64 + self.teacher_passes as f64 / 3.0
+    }
+
     /// The perplexity at a width, decoded one way.
     pub fn perplexity(&self, reconstruction: Reconstruction, width: Width) -> Option<f64> {
         let wanted = (width != Width::Full).then_some(reconstruction);
@@ -71,10 +84,17 @@ impl RunSummary {
         }
         ensure!(!self.revision.is_empty(), "the revision is empty");
         ensure!(self.seconds.is_finite() && self.seconds >= 0.0, "seconds is {}", self.seconds);
-        let passes: u64 = self.path_counts.values().sum();
+        let passes = self.passes();
+        let most = MATRYOSHKA.len() as u64 * self.steps;
         ensure!(
-            (self.steps..=2 * self.steps).contains(&passes),
-            "path_counts has {passes} passes for {} steps; there are one or two a step",
+            (self.steps..=most).contains(&passes),
+            "path_counts has {passes} passes for {} steps; there are one to three a step",
+            self.steps
+        );
+        ensure!(
+            self.teacher_passes <= self.steps,
+            "there are {} passes of a teacher in {} steps; there is one a step at most",
+            self.teacher_passes,
             self.steps
         );
         ensure!(!self.evaluations.is_empty(), "there are no evaluations");
@@ -137,6 +157,7 @@ mod tests {
             seconds: 0.1 + 0.2,
             evaluations: vec![at(None, Width::Full), at(Some(Reconstruction::Midpoint), low)],
             path_counts: BTreeMap::from([(low, 60)]),
+            teacher_passes: 0,
             revision: "abc".to_string(),
         }
     }
@@ -160,6 +181,7 @@ mod tests {
         };
         refused(&|it| it.method = "../bps".to_string(), "method is '../bps'");
         refused(&|it| it.steps = 10, "60 passes for 10 steps");
+        refused(&|it| it.teacher_passes = 61, "61 passes of a teacher");
         refused(&|it| it.evaluations[1].perplexity = f64::NAN, "the perplexity is NaN");
         refused(&|it| it.evaluations[0].reconstruction = Some(Reconstruction::Midpoint), "others have none");
         refused(&|it| it.evaluations.push(it.evaluations[1].clone()), "two evaluations at M3 midpoint");

@@ -67,10 +67,13 @@ fn a_run_leaves_a_model_its_card_and_its_log() {
 #[test]
 fn interrupted_and_resumed_runs_end_in_the_weights_of_one_that_was_not() {
     let place = Place::new();
+    let teacher = place.teacher("teacher").display().to_string();
     let long = ["--steps", "60", "--huggingface"];
     for (name, method) in [
         ("otaro", vec!["--method", "otaro", "--laa-period", "3"]),
         ("distill", vec!["--method", "bps", "--distill", "--optimizer", "muon"]),
+        ("masters", vec!["--method", "uniform", "--distill", "--teacher", "masters"]),
+        ("folder", vec!["--method", "matryoshka", "--distill", "--teacher", &teacher]),
     ] {
         let flags: Vec<&str> = long.iter().chain(&method).copied().collect();
         let (whole, parts) = (format!("{name}-whole"), format!("{name}-parts"));
@@ -85,8 +88,10 @@ fn interrupted_and_resumed_runs_end_in_the_weights_of_one_that_was_not() {
         let resume: Vec<&str> = flags.iter().chain(&["--resume"]).copied().collect();
         succeed(&place.flags(&parts), &resume);
         assert!(weights(&place.path(&whole)) == weights(&place.path(&parts)), "{name}: other weights");
-        let path = |name: &str| column(&place.path(name).join("steps.csv"), 1);
-        assert_eq!(path(&whole), path(&parts), "{name}: another path of widths");
+        for index in [1, 2, 3, 4] {
+            let column = |name: &str| column(&place.path(name).join("steps.csv"), index);
+            assert_eq!(column(&whole), column(&parts), "{name}: another path of widths, or other losses");
+        }
     }
 }
 
@@ -123,6 +128,73 @@ fn a_resume_with_other_settings_is_refused_by_name() {
     fs::write(place.path("text.txt"), "w1 w2 w3 w4 w5 w6 w7 w8\n".repeat(200)).unwrap();
     let text = fail(&place.flags("out"), &["--method", "uniform", "--resume"]);
     assert!(text.contains("data_fingerprint"), "{text}");
+}
+
+#[test]
+fn a_resume_with_another_teacher_is_refused() {
+    let place = Place::new();
+    let path = |folder: &Path| folder.display().to_string();
+    let teacher = path(&place.teacher("teacher"));
+    let distill = ["--method", "uniform", "--distill", "--teacher"];
+    let with = |teacher: &str| distill.into_iter().chain([teacher]).map(str::to_string).collect::<Vec<_>>();
+    let flags = |out: &str, teacher: &str| [place.flags(out), with(teacher)].concat();
+    succeed(&flags("high", "high"), &[]);
+    let text = fail(&flags("high", "masters"), &["--resume"]);
+    assert!(text.contains("\"teacher\":\"high\"") && text.contains("\"teacher\":\"masters\""), "{text}");
+    succeed(&flags("folder", &teacher), &[]);
+    // The same folder with other weights is another teacher; the same weights elsewhere are not.
+    let moved = place.path("moved");
+    fs::rename(place.path("teacher"), &moved).unwrap();
+    succeed(&flags("folder", &path(&moved)), &["--resume"]);
+    let weights = moved.join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let text = fail(&flags("folder", &path(&moved)), &["--resume"]);
+    assert!(text.contains("the run was started with teacher = "), "{text}");
+}
+
+#[test]
+fn a_teacher_that_cannot_teach_is_refused() {
+    let place = Place::new();
+    let refused = |teacher: &Path, more: &[&str], parts: &[&str]| {
+        let teacher = teacher.display().to_string();
+        let text =
+            fail(&place.flags("out"), &[&["--method", "uniform", "--teacher", &teacher], more].concat());
+        for part in parts {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(!place.path("out").join("state.safetensors").exists());
+    };
+    let distill = &["--distill"][..];
+    refused(&place.path("nowhere"), distill, &["the teacher", "nowhere"]);
+    refused(Path::new("masters"), &[], &["nothing learns from the teacher 'masters' without distillation"]);
+    refused(Path::new("masters"), &["--method=full", "--distill"], &["cannot learn from themselves"]);
+
+    let tokens = |name: &str, change: &dyn Fn(String) -> String| {
+        let folder = place.teacher(name);
+        let file = folder.join("tokenizer.json");
+        fs::write(&file, change(fs::read_to_string(&file).unwrap())).unwrap();
+        folder
+    };
+    let renamed = tokens("renamed", &|text| text.replace("\"w5\"", "\"x5\""));
+    refused(&renamed, distill, &["renamed", "its token 5 is 'x5'", "is 'w5'", "same vocabulary"]);
+    let fewer = tokens("fewer", &|_| otaro_tests::huggingface::tokenizer(100).to_string());
+    refused(&fewer, distill, &["its token 100 is no token", "is 'w100'"]);
+
+    let write = |name: &str, architecture: &otaro::Architecture| {
+        let folder = place.path(name);
+        fs::create_dir(&folder).unwrap();
+        otaro_tests::huggingface::write(&folder, architecture, 1, &Default::default());
+        let file = folder.join("tokenizer.json");
+        fs::write(file, otaro_tests::huggingface::tokenizer(128).to_string()).unwrap();
+        folder
+    };
+    let regular = Place::architecture();
+    let larger = write("larger", &otaro::Architecture { vocab_size: 192, ..regular.clone() });
+    refused(&larger, distill, &["logits for 192 tokens", "for 128"]);
+    let shorter = write("shorter", &otaro::Architecture { context_length: 8, ..regular });
+    refused(&shorter, distill, &["16 tokens", "context of 8", "--length"]);
 }
 
 #[test]

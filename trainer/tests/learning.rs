@@ -31,10 +31,10 @@ fn every_method_learns_and_each_fixed_width_is_best_where_it_was_trained() {
     let (low, full) = (Width::At(Precision::E5M3), Width::Full);
     assert!(at(&untrained, full) > 60.0, "random weights know nothing of 128 words");
     // Few steps: later all of them know the little text by heart, and nothing tells them apart.
-    for method in ["full", "fixed:3", "uniform", "bps", "otaro"] {
+    for method in ["full", "fixed:3", "uniform", "bps", "otaro", "matryoshka"] {
         let summary = train(&place, method, &["--method", method, "--steps=40"]);
         assert!(at(&summary, full) < 0.5 * at(&untrained, full), "{method}: {}", at(&summary, full));
-        assert_eq!(summary.path_counts.values().sum::<u64>(), 40);
+        assert_eq!(summary.passes(), if method == "matryoshka" { 120 } else { 40 }, "{method}");
     }
     let read = |name: &str| -> RunSummary {
         serde_json::from_str(&fs::read_to_string(place.path(name).join("summary.json")).unwrap()).unwrap()
@@ -43,6 +43,24 @@ fn every_method_learns_and_each_fixed_width_is_best_where_it_was_trained() {
         let perplexity = |name| at(&read(name), width);
         let (three, unquantised) = (perplexity("fixed:3"), perplexity("full"));
         assert_eq!(three < unquantised, best == "fixed:3", "at {width}: {three} and {unquantised}");
+    }
+}
+
+#[test]
+fn a_low_width_learns_from_masters_and_from_another_model() {
+    let place = Place::new();
+    let untrained = train(&place, "none", &["--method", "none"]);
+    let low = Width::At(Precision::E5M3);
+    // A teacher that has learnt the text; what learns from it alone has never seen what comes next.
+    train(&place, "teacher", &["--method", "full", "--steps=120", "--huggingface"]);
+    let teacher = place.path("teacher/huggingface").display().to_string();
+    for (teacher, weight) in [("masters", "0.5"), (&*teacher, "1")] {
+        let name = format!("taught-{weight}");
+        let more = ["--method", "fixed:3", "--distill", "--teacher", teacher, "--distill-weight", weight];
+        let summary = train(&place, &name, &[&more[..], &["--steps=40"]].concat());
+        assert!(at(&summary, low) < 0.5 * at(&untrained, low), "{teacher}: {}", at(&summary, low));
+        assert_eq!((summary.passes(), summary.teacher_passes), (40, 40));
+        assert!((summary.cost() - 40.0 * 4.0 / 3.0).abs() < 1e-9);
     }
 }
 

@@ -143,15 +143,12 @@ fn ranks_do_not_matter(method: &[&str]) {
     assert_eq!(one.len(), 8);
     for (_, name) in &names[1..] {
         for (one, many) in one.iter().zip(rows(&place, name)) {
-            assert_eq!(
-                (one.step, one.width, one.distilled),
-                (many.step, many.width, many.distilled),
-                "{name}"
-            );
+            assert_eq!((one.step, one.width, &one.others), (many.step, many.width, &many.others), "{name}");
             assert_eq!(one.tokens, many.tokens, "{name}");
             assert!(close(one.loss, many.loss), "{name}, step {}: {} {}", one.step, one.loss, many.loss);
-            let low = one.distill_loss.zip(many.distill_loss);
-            assert!(low.is_none_or(|(one, many)| close(one, many)), "{name}, step {}: {low:?}", one.step);
+            for (low, other) in one.other_losses.iter().zip(&many.other_losses) {
+                assert!(close(*low, *other), "{name}, step {}: {low} {other}", one.step);
+            }
             let norms = (one.gradient_norm, many.gradient_norm);
             assert!(close(norms.0, norms.1), "{name}, step {}: {norms:?}", one.step);
         }
@@ -173,6 +170,11 @@ fn bps_comes_out_the_same_on_several_processes() {
 #[test]
 fn distillation_comes_out_the_same_on_several_processes() {
     ranks_do_not_matter(&["--method", "otaro", "--distill"]);
+}
+
+#[test]
+fn a_sum_of_losses_comes_out_the_same_on_several_processes() {
+    ranks_do_not_matter(&["--method", "matryoshka", "--distill", "--teacher", "masters"]);
 }
 
 #[test]
@@ -267,4 +269,14 @@ fn a_rank_with_an_error_ends_the_job() {
     let errors = Job::spawn(&place, "other", command).fail();
     assert!(errors.contains("rank 1 has other settings"), "{errors}");
     assert!(!place.path("out").join("state.safetensors").exists());
+}
+
+#[test]
+fn only_a_run_takes_several_processes() {
+    let place = Place::new();
+    let path = |name: &str| place.path(name).display().to_string();
+    let mut command = mpirun(2);
+    command.args([OTARO_TRAIN, "calibrate", "--model", &path("model"), "--data", &path("text.txt")]);
+    command.args(["--out", &path("out")]);
+    assert!(Job::spawn(&place, "calibrate", command).fail().contains("only `otaro-train run`"));
 }

@@ -19,7 +19,7 @@ use otaro_tests::{
 use otaro_trainer::{
     data::Window,
     model::{Llama, TensorSet, fake_quantize, initialize, load_folder, parameters, save_weights},
-    train::{BatchGradient, GradientEngine, PassSettings, Passes, scored},
+    train::{BatchGradient, GradientEngine, Logits, Pass, PassSettings, Passes, scored},
 };
 use sefp::PackedMatrix;
 
@@ -163,10 +163,10 @@ fn a_weight_that_cannot_be_packed_is_named() {
     assert!(text.contains(&parameters[2].name) && text.contains("row 1") && text.contains("NaN"), "{text}");
 }
 
-/// A step of two widths, computed in one way or another.
-fn gradient(settings: PassSettings) -> BatchGradient {
-    let architecture = tiny::irregular();
-    let (device, parameters) = (Device::flex(), parameters(&architecture));
+/// The gradient of a step whose low width learns from a high one, which the teacher is in three forms.
+fn gradient_from(settings: PassSettings, form: usize) -> BatchGradient {
+    let (architecture, device) = (otaro_tests::tiny::irregular(), Device::flex());
+    let parameters = parameters(&architecture);
     let weights = TensorSet::from_host(initialize(&architecture, 3), &parameters, &device).unwrap();
     let at = |precision| {
         fake_quantize(&weights, &parameters, precision, Reconstruction::Midpoint, Scale::Fine).unwrap()
@@ -178,9 +178,33 @@ fn gradient(settings: PassSettings) -> BatchGradient {
     };
     let windows: Vec<_> = (0..5).map(window).collect();
     let windows: Vec<_> = windows.iter().collect();
-    let engine = GradientEngine::new(Llama::new(&architecture, 12, &device), device, 2, 2, settings);
-    let passes = Passes { primary: &primary, distilled: Some((&low, 0.5)) };
+    let model = || Llama::new(&architecture, 12, &device);
+    let mut engine = GradientEngine::new(model(), device.clone(), 2, 2, settings);
+    let all = vec![Pass { weights: &primary, imitation: 0.0 }, Pass { weights: &low, imitation: 0.5 }];
+    let teacher = [Logits::OfFirstPass, Logits::OfWeights(&primary), Logits::OfTeacher][form];
+    let passes = Passes { all, teacher };
+    if form == 2 {
+        assert!(engine.gradient(&passes, &windows, 1).is_err(), "there is no teacher yet");
+        engine = engine.with_teacher(model(), primary.clone());
+    }
     engine.gradient(&passes, &windows, scored(&windows)).unwrap()
+}
+
+fn gradient(settings: PassSettings) -> BatchGradient {
+    gradient_from(settings, 0)
+}
+
+#[test]
+fn a_teacher_is_the_same_in_every_form() {
+    for recompute in [false, true] {
+        let settings = PassSettings { recompute, half: false };
+        let first = gradient_from(settings, 0);
+        for form in [1, 2] {
+            let other = gradient_from(settings, form);
+            assert_eq!(first.losses, other.losses);
+            assert!(first.gradient.to_host().unwrap() == other.gradient.to_host().unwrap(), "{form}");
+        }
+    }
 }
 
 /// The length of the difference over the length of `b`.
@@ -192,8 +216,9 @@ fn relative_difference(a: &TensorSet, b: &TensorSet) -> f64 {
 fn layers_computed_again_give_the_same_gradient() {
     let plain = gradient(PassSettings::default());
     let again = gradient(PassSettings { recompute: true, half: false });
-    assert!((plain.loss - again.loss).abs() < 1e-6 * plain.loss);
-    assert!((plain.distilled_loss - again.distilled_loss).abs() < 1e-6 * plain.distilled_loss);
+    for (plain, again) in plain.losses.iter().zip(&again.losses) {
+        assert!((plain - again).abs() < 1e-6 * plain);
+    }
     let difference = relative_difference(&again.gradient, &plain.gradient);
     assert!(difference < 1e-5, "{difference:e}");
 }
@@ -203,7 +228,8 @@ fn half_floats_give_nearly_the_same_gradient() {
     let plain = gradient(PassSettings::default());
     for recompute in [false, true] {
         let half = gradient(PassSettings { recompute, half: true });
-        assert!((plain.loss - half.loss).abs() < 1e-3 * plain.loss, "{} {}", plain.loss, half.loss);
+        let (loss, other) = (plain.losses[0], half.losses[0]);
+        assert!((loss - other).abs() < 1e-3 * loss, "{loss} {other}");
         let difference = relative_difference(&half.gradient, &plain.gradient);
         assert!(difference > 1e-6 && difference < 1e-2, "{difference:e}");
     }

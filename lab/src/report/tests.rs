@@ -46,6 +46,7 @@ fn run(method: &str, seed: u64, base: f64, trained: Option<Reconstruction>) -> R
         } else {
             BTreeMap::new()
         },
+        teacher_passes: 0,
         revision: "abc".to_string(),
     }
 }

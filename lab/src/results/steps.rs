@@ -68,7 +68,7 @@ impl From<&StepRow> for Step {
         Self {
             number: row.step,
             width: row.width,
-            others: row.distilled.into_iter().collect(),
+            others: row.others.clone(),
             loss: row.loss as f32,
             gradient_norm: row.gradient_norm as f32,
         }

@@ -24,6 +24,7 @@ fn run(seed: u64) -> RunSummary {
         seconds: 0.1 + 0.2,
         evaluations: vec![evaluation(None, Width::Full), evaluation(midpoint, Width::At(Precision::E5M3))],
         path_counts: BTreeMap::from([(Width::At(Precision::E5M3), 60)]),
+        teacher_passes: 0,
         revision: "abc".to_string(),
     }
 }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use otaro::{Reconstruction, Scale};
@@ -8,7 +8,7 @@ use otaro::{Reconstruction, Scale};
 use super::CalibrateArguments;
 use crate::{
     data::Source,
-    strategy::{BpsScore, BpsSettings, LaaMode, LaaSettings, Method, StrategySettings},
+    strategy::{BpsScore, BpsSettings, LaaMode, LaaSettings, Method, StrategySettings, Teacher},
     train::{OptimizerSettings, Rule},
 };
 
@@ -146,7 +146,7 @@ pub enum DeviceName {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Widths")]
 pub struct StrategyArguments {
-    /// none, full, fixed:M, uniform, bps, otaro or distilled
+    /// none, full, fixed:M, uniform, bps, otaro, distilled or matryoshka (M8, M4 and M3 in every step)
     #[arg(long, default_value_t = Method::Distilled)]
     pub method: Method,
     /// What the bandit exploits: excess, low-normalised or low-loss
@@ -167,12 +167,60 @@ pub struct StrategyArguments {
     /// Steps at the beginning without low widths; none by default, with 'distilled' a third of the run
     #[arg(long)]
     pub low_from: Option<u64>,
-    /// Two widths a step, the low one learns from the high one
+    /// Two widths a step, the low one learns from a teacher too
     #[arg(long)]
     pub distill: bool,
-    /// Share of the imitation in the loss of the low width
+    /// high: the same weights at the step's high width; masters: unquantised; or the folder of another model of
+    /// the same vocabulary, which both widths learn from
+    #[arg(long, default_value_t, value_name = "TEACHER")]
+    pub teacher: TeacherArgument,
+    /// Share of the imitation in the loss of what learns from the teacher
     #[arg(long, default_value_t = StrategySettings::default().distill_weight)]
     pub distill_weight: f64,
+}
+
+/// What `--teacher` names. A folder called like one of the others is given as `./high`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TeacherArgument {
+    /// The step's high width.
+    #[default]
+    High,
+    /// The unquantised masters.
+    Masters,
+    /// Another model.
+    Folder(PathBuf),
+}
+
+impl TeacherArgument {
+    /// Without the path.
+    pub const fn kind(&self) -> Teacher {
+        match self {
+            Self::High => Teacher::High,
+            Self::Masters => Teacher::Masters,
+            Self::Folder(_) => Teacher::Folder,
+        }
+    }
+}
+
+impl fmt::Display for TeacherArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::High | Self::Masters => self.kind().fmt(f),
+            Self::Folder(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl FromStr for TeacherArgument {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "high" => Self::High,
+            "masters" => Self::Masters,
+            folder => Self::Folder(folder.into()),
+        })
+    }
 }
 
 impl StrategyArguments {
@@ -185,6 +233,7 @@ impl StrategyArguments {
             laa: LaaSettings { mode: self.laa_mode, period: self.laa_period },
             low_from: self.low_from.unwrap_or(if distilled { steps / 3 } else { 0 }),
             distill: self.distill || distilled,
+            teacher: self.teacher.kind(),
             distill_weight: self.distill_weight,
             seed,
             ..StrategySettings::default()

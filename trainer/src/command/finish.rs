@@ -24,6 +24,7 @@ use crate::{
     log,
     log::StepRow,
     model::save_weights,
+    strategy::Teacher,
     summary::{Evaluation, RunSummary},
     train::{Progress, Trainer},
 };
@@ -67,17 +68,15 @@ fn summary(
     let settings = &progress.settings;
     let method = arguments.strategy.method;
     let mut path_counts = BTreeMap::new();
-    for width in steps.iter().flat_map(|row| [Some(row.width), row.distilled]).flatten() {
+    for width in steps.iter().flat_map(StepRow::widths) {
         *path_counts.entry(width).or_insert(0) += 1;
     }
+    let taught = |row: &&StepRow| settings.strategy.teacher_takes_a_pass(row.widths().count());
+    let teacher_passes = steps.iter().filter(taught).count() as u64;
     Ok(RunSummary {
         model: name(arguments.model.as_deref().or(arguments.from_scratch.as_deref())),
         dataset: name(arguments.data.first().map(|source| source.path.as_path())),
-        method: if arguments.strategy.distill {
-            format!("{}-distill", method.label())
-        } else {
-            method.label()
-        },
+        method: label(arguments),
         seed: arguments.seed,
         trained_reconstruction: method.quantizes().then_some(settings.reconstruction),
         settings: flatten(&serde_json::to_value(settings)?),
@@ -86,8 +85,20 @@ fn summary(
         seconds: progress.seconds,
         evaluations,
         path_counts,
+        teacher_passes,
         revision: REVISION.to_string(),
     })
+}
+
+/// The method, what it distils and from whom: `uniform-distill-masters`.
+fn label(arguments: &RunArguments) -> String {
+    let strategy = &arguments.strategy;
+    let distill = if strategy.distill { "-distill" } else { "" };
+    let teacher = match strategy.teacher.kind() {
+        Teacher::High => String::new(),
+        teacher => format!("-{teacher}"),
+    };
+    format!("{}{distill}{teacher}", strategy.method.label())
 }
 
 /// Where the log of the steps lies in the folder of a run.

@@ -65,6 +65,9 @@ pub fn run(arguments: &RunArguments, reducer: &dyn GradientReducer, cancel: &Can
         let weights = weights(arguments, &start.settings.architecture)?;
         Trainer::start(start.settings.clone(), weights, &start.training, reducer, device, threads)?
     };
+    if let Some(teacher) = &start.teacher {
+        trainer = trainer.with_teacher(teacher)?;
+    }
     trainer.join()?;
     let session = Session { arguments, reducer, path, evaluation: start.evaluation.as_ref() };
     let outcome = session.train(&mut trainer, cancel)?;
@@ -211,7 +214,7 @@ impl Session<'_> {
 
     fn show(&self, bar: &ProgressBar, report: &StepReport) {
         let speed = report.tokens as f64 / report.seconds;
-        let low = report.distilled_loss.map_or(String::new(), |loss| format!(" low {loss:.3}"));
+        let low: String = report.other_losses.iter().map(|loss| format!(" low {loss:.3}")).collect();
         bar.set_message(format!("{} loss {:.3}{low} {speed:.0} tokens/s", report.plan.primary, report.loss));
         bar.set_position(report.step);
         if bar.is_hidden() && self.reducer.rank() == 0 && report.step.is_multiple_of(50) {
@@ -227,9 +230,9 @@ fn row(report: &StepReport, trainer: &Trainer<'_>) -> StepRow {
     StepRow {
         step: report.step,
         width: report.plan.primary,
-        distilled: report.plan.distilled.map(Width::At),
+        others: report.plan.others.iter().copied().map(Width::At).collect(),
         loss: report.loss,
-        distill_loss: report.distilled_loss,
+        other_losses: report.other_losses.clone(),
         learning_rate: report.rate,
         gradient_norm: report.gradient_norm,
         tokens: report.tokens as u64,

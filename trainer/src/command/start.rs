@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use otaro::{Architecture, ChatTemplate, TextFiles, Tokenizer, pack::read_text_files};
 
-use super::arguments::{Packing, RunArguments};
+use super::arguments::{Packing, RunArguments, TeacherArgument};
 use crate::{
     data::{
         self, Dataset, Document, Encoder, Example, TokenizerSettings, encode_sources, hold_out,
@@ -16,7 +16,7 @@ use crate::{
     },
     model::{initialize, load_folder, read_architecture},
     strategy::Method,
-    train::{GradientReducer, PassSettings, RunSettings},
+    train::{GradientReducer, PassSettings, RunSettings, TeacherModel},
 };
 
 /// The files of a tokenizer that a model folder may have. Not all of them are read here; other programs
@@ -46,6 +46,8 @@ pub struct Start {
     pub training: Dataset,
     /// What the model is evaluated on at the end.
     pub evaluation: Option<Dataset>,
+    /// The other model that is learnt from.
+    pub teacher: Option<TeacherModel>,
 }
 
 impl Start {
@@ -70,6 +72,12 @@ impl Start {
         };
         let evaluation =
             kept.map(|kept| Dataset::in_order(&kept, length, arguments.eval_windows)).transpose()?;
+        let teacher = match &arguments.strategy.teacher {
+            TeacherArgument::Folder(folder) => {
+                Some(TeacherModel::open(folder, &architecture, &tokenizer, length)?)
+            }
+            TeacherArgument::High | TeacherArgument::Masters => None,
+        };
         let mut strategy = arguments.strategy.settings(arguments.seed, arguments.steps);
         let untrained = strategy.method == Method::None;
         if untrained {
@@ -94,9 +102,10 @@ impl Start {
             scale: arguments.scale,
             passes: PassSettings { recompute: arguments.recompute, half: arguments.mixed_precision },
             strategy,
+            teacher: teacher.as_ref().map(TeacherModel::fingerprint).transpose()?,
             optimizer: arguments.optimizer.settings(),
         };
-        Ok(Self { settings, tokenizer, training, evaluation })
+        Ok(Self { settings, tokenizer, training, evaluation, teacher })
     }
 }
 

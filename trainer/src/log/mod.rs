@@ -1,7 +1,7 @@
 //! The log of a run: CSV files that grow by a row and survive an interruption.
 //!
 //! One file for the steps ([`StepRow`]) and one for the evaluations ([`EvaluationRow`]). A field is a
-//! number, a name without commas, or empty; nothing is ever quoted.
+//! number, a name without commas, some of them with spaces between, or empty; nothing is ever quoted.
 
 mod rows;
 #[cfg(test)]

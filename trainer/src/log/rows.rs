@@ -13,14 +13,14 @@ use crate::strategy::Width;
 pub struct StepRow {
     /// Steps done, this one included.
     pub step: u64,
-    /// The width trained with cross-entropy.
+    /// The width of its first pass.
     pub width: Width,
-    /// The low width trained in the same step, with distillation.
-    pub distilled: Option<Width>,
+    /// The widths of its other passes.
+    pub others: Vec<Width>,
     /// Mean cross-entropy at `width`, nats per token.
     pub loss: f64,
-    /// Loss of the distilled pass: divergence and cross-entropy mixed, nats per token.
-    pub distill_loss: Option<f64>,
+    /// Mean cross-entropy at each of the others, nats per token.
+    pub other_losses: Vec<f64>,
     /// The learning rate of the step.
     pub learning_rate: f64,
     /// Euclidean norm of the step's gradient before clipping.
@@ -33,8 +33,15 @@ pub struct StepRow {
     pub scores: [Option<f64>; 6],
 }
 
+impl StepRow {
+    /// The width of every pass.
+    pub fn widths(&self) -> impl Iterator<Item = Width> {
+        [self.width].into_iter().chain(self.others.iter().copied())
+    }
+}
+
 impl Row for StepRow {
-    const HEADER: &'static str = "step,width,distilled,loss,distill_loss,learning_rate,gradient_norm,tokens,\
+    const HEADER: &'static str = "step,width,others,loss,other_losses,learning_rate,gradient_norm,tokens,\
         seconds,score_m3,score_m4,score_m5,score_m6,score_m7,score_m8";
 
     fn step(&self) -> u64 {
@@ -45,9 +52,9 @@ impl Row for StepRow {
         let mut fields = vec![
             self.step.to_string(),
             self.width.to_string(),
-            optional(self.distilled),
+            list(&self.others),
             self.loss.to_string(),
-            optional(self.distill_loss),
+            list(&self.other_losses),
             self.learning_rate.to_string(),
             self.gradient_norm.to_string(),
             self.tokens.to_string(),
@@ -61,9 +68,9 @@ impl Row for StepRow {
         let mut row = Self {
             step: fields.next()?,
             width: fields.next()?,
-            distilled: fields.optional()?,
+            others: fields.list()?,
             loss: fields.next()?,
-            distill_loss: fields.optional()?,
+            other_losses: fields.list()?,
             learning_rate: fields.next()?,
             gradient_norm: fields.next()?,
             tokens: fields.next()?,
@@ -124,6 +131,10 @@ fn optional(value: Option<impl Display>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
+fn list(values: &[impl Display]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 /// The fields of a line, to be read from left to right.
 pub struct Fields<'a> {
     /// Name and text of each.
@@ -145,7 +156,16 @@ impl<'a> Fields<'a> {
     #[expect(clippy::should_implement_trait, reason = "every call chooses its own type")]
     pub fn next<T: FromStr<Err: Display>>(&mut self) -> Result<T> {
         let (name, text) = self.rest.next().context("the line ends too early")?;
-        text.parse().map_err(|error| anyhow!("{name} '{text}': {error}"))
+        parse(name, text)
+    }
+
+    /// The next field, any number of values with spaces between them.
+    ///
+    /// # Errors
+    /// Names the column and the value.
+    pub fn list<T: FromStr<Err: Display>>(&mut self) -> Result<Vec<T>> {
+        let (name, text) = self.rest.next().context("the line ends too early")?;
+        text.split_whitespace().map(|text| parse(name, text)).collect()
     }
 
     /// The next field, which may be empty.
@@ -159,4 +179,8 @@ impl<'a> Fields<'a> {
         }
         self.next().map(Some)
     }
+}
+
+fn parse<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|error| anyhow!("{name} '{text}': {error}"))
 }

@@ -25,7 +25,13 @@ pub enum Method {
     /// Drawn as `Uniform`, high widths alone at first; then every step also distils a low width from a
     /// high one. The one that came out best.
     Distilled,
+    /// Every width of [`MATRYOSHKA`] in every step: the sum of their losses, as MatQuant has it
+    /// (arXiv 2502.06786).
+    Matryoshka,
 }
+
+/// The widths of [`Method::Matryoshka`], the first one being the teacher where the others learn from it.
+pub const MATRYOSHKA: [Precision; 3] = [Precision::E5M8, Precision::E5M4, Precision::E5M3];
 
 impl Method {
     /// Every method, in the order of the tables: references first.
@@ -36,6 +42,7 @@ impl Method {
             Self::Bps,
             Self::Otaro,
             Self::Distilled,
+            Self::Matryoshka,
         ])
     }
 
@@ -44,7 +51,7 @@ impl Method {
         match self {
             Self::Full => Some(Width::Full),
             Self::Fixed(precision) => Some(Width::At(precision)),
-            Self::None | Self::Uniform | Self::Bps | Self::Otaro | Self::Distilled => None,
+            Self::None | Self::Uniform | Self::Bps | Self::Otaro | Self::Distilled | Self::Matryoshka => None,
         }
     }
 
@@ -74,6 +81,7 @@ impl fmt::Display for Method {
             Self::Bps => f.write_str("bps"),
             Self::Otaro => f.write_str("otaro"),
             Self::Distilled => f.write_str("distilled"),
+            Self::Matryoshka => f.write_str("matryoshka"),
         }
     }
 }
@@ -81,7 +89,8 @@ impl fmt::Display for Method {
 impl FromStr for Method {
     type Err = anyhow::Error;
 
-    /// Reads `none`, `full`, `fixed:4` (or `fixed:M4`), `uniform`, `bps`, `otaro` and `distilled`.
+    /// Reads `none`, `full`, `fixed:4` (or `fixed:M4`), `uniform`, `bps`, `otaro`, `distilled` and
+    /// `matryoshka`.
     fn from_str(name: &str) -> Result<Self> {
         Ok(match name {
             "none" => Self::None,
@@ -90,11 +99,12 @@ impl FromStr for Method {
             "bps" => Self::Bps,
             "otaro" => Self::Otaro,
             "distilled" => Self::Distilled,
+            "matryoshka" => Self::Matryoshka,
             _ => match name.strip_prefix("fixed:") {
                 Some(precision) => Self::Fixed(precision.parse()?),
                 None => bail!(
-                    "'{name}' is not a method: give none, full, fixed:M (M from 3 to 8), uniform, bps, otaro or \
-                     distilled"
+                    "'{name}' is not a method: give none, full, fixed:M (M from 3 to 8), uniform, bps, otaro, \
+                     distilled or matryoshka"
                 ),
             },
         })
@@ -111,7 +121,7 @@ mod tests {
 
     #[test]
     fn every_method_reads_back() {
-        assert_eq!(Method::all().count(), 12);
+        assert_eq!(Method::all().count(), 13);
         for method in Method::all() {
             assert_eq!(method.to_string().parse::<Method>().unwrap(), method);
             assert!(!method.label().contains(':'));

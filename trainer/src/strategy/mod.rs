@@ -8,6 +8,7 @@ pub mod bandit;
 pub mod laa;
 mod method;
 mod settings;
+mod teacher;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -22,17 +23,30 @@ use bandit::Bandit;
 pub use bandit::{BpsScore, BpsSettings};
 use laa::Accumulator;
 pub use laa::{LaaMode, LaaSettings, Update};
-pub use method::Method;
+pub use method::{MATRYOSHKA, Method};
 pub use settings::StrategySettings;
+pub use teacher::Teacher;
 pub use width::Width;
 
 /// The passes of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The width trained with cross-entropy; with distillation a high one, and the teacher.
+    /// The width of the first pass; where a second one learns from it, a high one.
     pub primary: Width,
-    /// With distillation, the low width that learns from the primary one's detached logits.
-    pub distilled: Option<Precision>,
+    /// The widths of the other passes, whose losses count as much.
+    pub others: Vec<Precision>,
+}
+
+impl Plan {
+    /// One pass.
+    pub const fn at(width: Width) -> Self {
+        Self { primary: width, others: Vec::new() }
+    }
+
+    /// The width of every pass.
+    pub fn widths(&self) -> impl Iterator<Item = Width> {
+        [self.primary].into_iter().chain(self.others.iter().copied().map(Width::At))
+    }
 }
 
 /// The state of a strategy within a run.
@@ -70,23 +84,29 @@ impl Strategy {
         self.steps += 1;
         let mut random = self.random();
         if let Some(primary) = self.settings.method.constant_width() {
-            return Plan { primary, distilled: None };
+            return Plan::at(primary);
+        }
+        let early = self.steps <= self.settings.low_from;
+        if self.settings.method == Method::Matryoshka {
+            let [first, others @ ..] = MATRYOSHKA;
+            let others = others.into_iter().filter(|&width| !early || !self.settings.is_low(width));
+            return Plan { primary: Width::At(first), others: others.collect() };
         }
         // From high to low: that is the order in which the bandit tries every width once.
         let widths: Vec<_> = Precision::ALL.into_iter().rev().collect();
         let (low, high): (Vec<_>, Vec<_>) = widths.iter().partition(|&&width| self.settings.is_low(width));
         let mut draw = |widths: &[Precision]| self.draw(widths, &mut random);
-        if self.steps <= self.settings.low_from {
-            return Plan { primary: Width::At(draw(&high)), distilled: None };
+        if early {
+            return Plan::at(Width::At(draw(&high)));
         }
         if !self.settings.distill {
-            return Plan { primary: Width::At(draw(&widths)), distilled: None };
+            return Plan::at(Width::At(draw(&widths)));
         }
-        Plan { primary: Width::At(draw(&high)), distilled: Some(draw(&low)) }
+        Plan { primary: Width::At(draw(&high)), others: vec![draw(&low)] }
     }
 
-    /// Learns from the mean cross-entropy of a pass, in nats per token: once a step, with distillation once
-    /// for each of its two widths.
+    /// Learns from the mean cross-entropy of a pass, in nats per token: once a step for each of its
+    /// widths.
     ///
     /// # Errors
     /// The loss is not a finite number: the run has diverged.
@@ -102,8 +122,8 @@ impl Strategy {
         Ok(())
     }
 
-    /// What to do with the gradient of this step's [`Plan::primary`]; to be asked once a step. The two
-    /// gradients of a step with distillation are one sum, which always updates the weights at once.
+    /// What to do with the gradient of this step's [`Plan::primary`]; to be asked once a step. The
+    /// gradients of a step of several passes are one sum, which always updates the weights at once.
     pub fn update(&mut self, primary: Width) -> Update {
         match primary {
             Width::At(precision) if self.settings.method == Method::Otaro && !self.settings.distill => {

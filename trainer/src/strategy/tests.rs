@@ -17,8 +17,7 @@ fn run(strategy: &mut Strategy, steps: u64, price_of_m3: f64) -> [u64; 6] {
     let mut counts = [0; 6];
     for _ in 0..steps {
         let plan = strategy.plan();
-        let passes = [Some(plan.primary), plan.distilled.map(Width::At)];
-        for width in passes.into_iter().flatten() {
+        for width in plan.widths() {
             let Width::At(precision) = width else { continue };
             counts[precision.bit_planes()] += 1;
             strategy.observe(width, loss(strategy.steps(), precision, price_of_m3)).unwrap();
@@ -36,7 +35,7 @@ fn bps(score: BpsScore, lambda: f64, discount: f64) -> Strategy {
 #[test]
 fn constant_methods_never_move() {
     let mut full = Strategy::new(StrategySettings::of(Method::Full)).unwrap();
-    assert_eq!(full.plan(), Plan { primary: Width::Full, distilled: None });
+    assert_eq!(full.plan(), Plan::at(Width::Full));
     assert_eq!(full.update(Width::Full), Update::Now);
     let mut fixed = Strategy::new(StrategySettings::of(Method::Fixed(Precision::E5M4))).unwrap();
     assert_eq!(run(&mut fixed, 50, 0.3), [0, 50, 0, 0, 0, 0]);
@@ -107,7 +106,7 @@ fn distillation_pairs_a_high_and_a_low_width() {
         assert_eq!(counts[..2].iter().sum::<u64>(), 200);
         assert!(counts.iter().all(|&count| count > 10), "{method}: {counts:?}");
         let plan = strategy.plan();
-        assert!(plan.distilled.is_some_and(|width| width <= Precision::E5M4));
+        assert!(plan.others.len() == 1 && plan.others[0] <= Precision::E5M4);
         assert_eq!(strategy.update(plan.primary), Update::Now);
     }
 }
@@ -147,6 +146,18 @@ fn bad_settings_are_named() {
         (StrategySettings { low_up_to: Precision::E5M8, ..defaults() }, "no high width"),
         (StrategySettings { distill_weight: 1.5, ..defaults() }, "distill weight is 1.5"),
         (StrategySettings { distill: true, ..StrategySettings::of(Method::Full) }, "two widths a step"),
+        (
+            StrategySettings { teacher: Teacher::Masters, ..defaults() },
+            "nothing learns from the teacher 'masters'",
+        ),
+        (
+            StrategySettings {
+                distill: true,
+                teacher: Teacher::Masters,
+                ..StrategySettings::of(Method::Full)
+            },
+            "cannot learn from themselves",
+        ),
         (
             StrategySettings { bps: BpsSettings { lambda: f64::NAN, ..Default::default() }, ..defaults() },
             "lambda",
@@ -190,7 +201,7 @@ fn low_widths_wait_for_their_time() {
         for step in 1..=200 {
             let plan = strategy.plan();
             let Width::At(primary) = plan.primary else { panic!("{method} quantises") };
-            if settings.is_low(primary) || plan.distilled.is_some() {
+            if settings.is_low(primary) || !plan.others.is_empty() {
                 lows.push(step);
             }
             strategy.observe(plan.primary, loss(step, primary, 1.0)).unwrap();
@@ -198,4 +209,44 @@ fn low_widths_wait_for_their_time() {
         assert!(lows[0] > 30, "{method}: {lows:?}");
         assert_eq!(lows.len() == 170, distill, "{method}: {lows:?}");
     }
+}
+
+#[test]
+fn matryoshka_makes_all_its_passes_in_every_step() {
+    let settings = StrategySettings { low_from: 2, ..StrategySettings::of(Method::Matryoshka) };
+    let mut strategy = Strategy::new(settings).unwrap();
+    let widths = |plan: Plan| plan.widths().map(|width| width.to_string()).collect::<Vec<_>>();
+    assert_eq!(widths(strategy.plan()), ["M8"]);
+    assert_eq!(widths(strategy.plan()), ["M8"]);
+    for _ in 0..3 {
+        assert_eq!(widths(strategy.plan()), ["M8", "M4", "M3"]);
+        assert_eq!(strategy.update(Width::At(Precision::E5M8)), Update::Now);
+    }
+}
+
+#[test]
+fn passes_learn_from_their_teacher() {
+    let settings =
+        |method, teacher| StrategySettings { distill: true, teacher, ..StrategySettings::of(method) };
+    // Whether the first pass learns, whether the others do, and whether the teacher takes a pass of its own.
+    let cases = [
+        (Method::Uniform, Teacher::High, [false, true, false]),
+        (Method::Uniform, Teacher::Masters, [false, true, true]),
+        (Method::Uniform, Teacher::Folder, [true, true, true]),
+        (Method::Fixed(Precision::E5M3), Teacher::Masters, [true, true, true]),
+        (Method::Matryoshka, Teacher::High, [false, true, false]),
+    ];
+    for (method, teacher, expected) in cases {
+        let settings = settings(method, teacher);
+        settings.check().unwrap();
+        let found = [settings.learns(true), settings.learns(false), settings.teacher_takes_a_pass(2)];
+        assert_eq!(found, expected, "{method} {teacher}");
+    }
+    // Before low widths are visited there is one pass, of a width that learns from the text alone.
+    assert!(!settings(Method::Uniform, Teacher::Masters).teacher_takes_a_pass(1));
+    assert!(!StrategySettings::of(Method::Matryoshka).learns(false));
+    for teacher in Teacher::ALL {
+        assert_eq!(teacher.to_string().parse::<Teacher>().unwrap(), teacher);
+    }
+    assert!("low".parse::<Teacher>().unwrap_err().to_string().contains("'low' is not a teacher"));
 }

@@ -183,6 +183,7 @@ mod tests {
             scale: otaro::Scale::Fine,
             passes: PassSettings::default(),
             strategy: strategy.clone(),
+            teacher: None,
             optimizer: OptimizerSettings {
                 rule: Rule::Adamw,
                 learning_rate: 0.1 + 0.2,

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::{PassSettings, pass::pass};
@@ -11,25 +11,52 @@ use crate::{
     model::{Llama, Targets, TensorSet, cross_entropy, distillation},
 };
 
-/// The weights of one step, as the passes see them.
+/// One pass of a step, forward and backward.
+pub struct Pass<'a> {
+    /// The weights at the width of the pass.
+    pub weights: &'a TensorSet,
+    /// Share of its loss that comes from imitating the teacher, 0 to 1; the rest is cross-entropy.
+    pub imitation: f32,
+}
+
+/// Whose logits passes imitate.
+#[derive(Clone, Copy)]
+pub enum Logits<'a> {
+    /// Those of the first pass of the step.
+    OfFirstPass,
+    /// Those of other weights of the same model.
+    OfWeights(&'a TensorSet),
+    /// Those of the model that [`GradientEngine::with_teacher`] was given.
+    OfTeacher,
+}
+
+/// The passes of one step, one or more.
 pub struct Passes<'a> {
-    /// Trained by cross-entropy.
-    pub primary: &'a TensorSet,
-    /// A lower width of the same weights, trained in the same step, and the share of its loss that
-    /// comes from imitating the primary; the rest is cross-entropy.
-    pub distilled: Option<(&'a TensorSet, f32)>,
+    /// In their order.
+    pub all: Vec<Pass<'a>>,
+    /// What those imitate that imitate at all.
+    pub teacher: Logits<'a>,
+}
+
+impl<'a> Passes<'a> {
+    /// A single pass, trained by cross-entropy.
+    pub fn one(weights: &'a TensorSet) -> Self {
+        Self { all: vec![Pass { weights, imitation: 0.0 }], teacher: Logits::OfFirstPass }
+    }
+
+    fn imitate(&self) -> bool {
+        self.all.iter().any(|pass| pass.imitation > 0.0)
+    }
 }
 
 /// Sums over the scored tokens of a batch.
 #[derive(Clone, Debug)]
 pub struct BatchGradient {
-    /// Negative log-likelihood at the primary width.
-    pub loss: f64,
-    /// Negative log-likelihood at the distilled width; 0 without one.
-    pub distilled_loss: f64,
+    /// Negative log-likelihood of every pass.
+    pub losses: Vec<f64>,
     /// Scored tokens.
     pub scored: usize,
-    /// Gradient of both losses, divided by the scored tokens of the *global* batch.
+    /// Gradient of the losses of all passes, divided by the scored tokens of the *global* batch.
     pub gradient: TensorSet,
 }
 
@@ -40,6 +67,7 @@ pub struct GradientEngine {
     threads: usize,
     micro_batch: usize,
     settings: PassSettings,
+    teacher: Option<(Llama, TensorSet)>,
 }
 
 impl GradientEngine {
@@ -52,7 +80,21 @@ impl GradientEngine {
         settings: PassSettings,
     ) -> Self {
         let model = model.in_half(settings.half);
-        Self { model, device, threads: threads.max(1), micro_batch: micro_batch.max(1), settings }
+        Self {
+            model,
+            device,
+            threads: threads.max(1),
+            micro_batch: micro_batch.max(1),
+            settings,
+            teacher: None,
+        }
+    }
+
+    /// With another model of the same vocabulary, for [`Logits::OfTeacher`], and its weights.
+    #[must_use]
+    pub fn with_teacher(mut self, model: Llama, weights: TensorSet) -> Self {
+        self.teacher = Some((model.in_half(self.settings.half), weights));
+        self
     }
 
     /// The gradient of `windows`; `global_scored` is the number of scored tokens of the whole batch,
@@ -61,18 +103,22 @@ impl GradientEngine {
     /// Micro-batches are summed in their order, so the result does not depend on the threads.
     ///
     /// # Errors
-    /// When a thread of the framework panics.
+    /// When a thread of the framework panics; without passes; when they need a teacher that is not there.
     pub fn gradient(
         &self,
         passes: &Passes<'_>,
         windows: &[&Window],
         global_scored: usize,
     ) -> Result<BatchGradient> {
+        let first = passes.all.first().context("a step needs a pass")?;
+        ensure!(
+            !(passes.imitate() && matches!(passes.teacher, Logits::OfTeacher)) || self.teacher.is_some(),
+            "there is no teacher to learn from"
+        );
         let mut sum = BatchGradient {
-            loss: 0.0,
-            distilled_loss: 0.0,
+            losses: vec![0.0; passes.all.len()],
             scored: 0,
-            gradient: passes.primary.zeros_like(),
+            gradient: first.weights.zeros_like(),
         };
         let micro_batches: Vec<&[&Window]> =
             windows.chunks(self.micro_batch).filter(|windows| scored(windows) > 0).collect();
@@ -81,8 +127,9 @@ impl GradientEngine {
             for result in results {
                 let part =
                     result.map_err(|_| anyhow::anyhow!("a thread that computes gradients panicked"))?;
-                sum.loss += part.loss;
-                sum.distilled_loss += part.distilled_loss;
+                for (sum, part) in sum.losses.iter_mut().zip(&part.losses) {
+                    *sum += part;
+                }
                 sum.scored += part.scored;
                 sum.gradient = sum.gradient.plus(part.gradient);
             }
@@ -121,32 +168,53 @@ impl GradientEngine {
         let run = |weights, loss: &mut dyn FnMut(Tensor<2>) -> Tensor<1>| {
             pass(&self.model, self.settings, weights, tokens.clone(), &targets, factor, loss)
         };
-        let (mut loss, mut distilled_loss) = (0.0, 0.0);
-        let primary = run(passes.primary, &mut |logits| {
-            let sum = cross_entropy(logits, &targets);
-            loss = scalar(sum.clone());
-            sum
-        });
-        let mut gradient = primary.gradient;
-        if let Some((low, share)) = passes.distilled {
-            let teacher = primary.logits;
-            let low = run(low, &mut |logits| {
+        let mut teacher = self.teacher_logits(passes, &tokens, &targets);
+        let mut losses = Vec::with_capacity(passes.all.len());
+        let mut gradient: Option<TensorSet> = None;
+        for &Pass { weights, imitation } in &passes.all {
+            let mut loss = 0.0;
+            let pass = run(weights, &mut |logits| {
                 let sum = cross_entropy(logits.clone(), &targets);
-                distilled_loss = scalar(sum.clone());
-                distillation(logits, teacher.clone()) * share + sum * (1.0 - share)
+                loss = scalar(sum.clone());
+                match &teacher {
+                    Some(teacher) if imitation > 0.0 => {
+                        distillation(logits, teacher.clone()) * imitation + sum * (1.0 - imitation)
+                    }
+                    _ => sum,
+                }
             });
-            gradient = gradient.plus(low.gradient);
+            losses.push(loss);
+            if passes.imitate() {
+                teacher.get_or_insert(pass.logits);
+            }
+            gradient = Some(match gradient {
+                Some(sum) => sum.plus(pass.gradient),
+                None => pass.gradient,
+            });
         }
-        BatchGradient { loss, distilled_loss, scored: targets.count, gradient }
+        let gradient = gradient.unwrap_or_else(|| TensorSet::new(Vec::new()));
+        BatchGradient { losses, scored: targets.count, gradient }
+    }
+
+    /// What is imitated, where that is not known from the first pass.
+    fn teacher_logits(
+        &self,
+        passes: &Passes<'_>,
+        tokens: &Tensor<2, Int>,
+        targets: &Targets,
+    ) -> Option<Tensor<2>> {
+        let (model, weights) = match passes.teacher {
+            _ if !passes.imitate() => return None,
+            Logits::OfFirstPass => return None,
+            Logits::OfWeights(weights) => (&self.model, weights),
+            Logits::OfTeacher => self.teacher.as_ref().map(|(model, weights)| (model, weights))?,
+        };
+        Some(logits(model, weights, tokens.clone(), targets))
     }
 
     fn micro_loss(&self, weights: &TensorSet, windows: &[&Window]) -> f64 {
         let (tokens, targets) = self.tensors(windows);
-        scalar(cross_entropy(self.logits(weights, tokens, &targets), &targets))
-    }
-
-    fn logits(&self, weights: &TensorSet, tokens: Tensor<2, Int>, targets: &Targets) -> Tensor<2> {
-        self.model.logits(weights, targets.select(self.model.hidden(weights, tokens)))
+        scalar(cross_entropy(logits(&self.model, weights, tokens, &targets), &targets))
     }
 
     /// The inputs, `[windows, length]`, and what is scored among what follows them.
@@ -165,6 +233,11 @@ impl GradientEngine {
         let inputs = TensorData::new(inputs, [windows.len(), length]);
         (Tensor::from_data(inputs, &self.device), Targets::new(&targets, &self.device))
     }
+}
+
+/// The logits of the scored positions, without a graph.
+fn logits(model: &Llama, weights: &TensorSet, tokens: Tensor<2, Int>, targets: &Targets) -> Tensor<2> {
+    model.logits(weights, targets.select(model.hidden(weights, tokens)))
 }
 
 /// Does a task for each of the items on a thread of its own; a single one on this thread, as a GPU must

@@ -10,16 +10,18 @@ mod optimizer;
 pub(crate) mod pass;
 mod reducer;
 pub(crate) mod settings;
+mod teacher;
 mod trainer;
 
 pub use agreement::agree;
 pub use checkpoint::{Progress, State};
 pub use exchange::{enough_work, share_from_first, sum_at_first};
-pub use gradient::{BatchGradient, GradientEngine, Passes, scored};
+pub use gradient::{BatchGradient, GradientEngine, Logits, Pass, Passes, scored};
 #[cfg(feature = "mpi")]
 pub use mpi::MpiReducer;
 pub use optimizer::{Moments, Optimizer, OptimizerSettings, Rule};
 pub use pass::PassSettings;
 pub use reducer::{Alone, GradientReducer, launched_processes};
 pub use settings::RunSettings;
+pub use teacher::TeacherModel;
 pub use trainer::{StepReport, Trainer};

@@ -39,6 +39,9 @@ pub struct RunSettings {
     pub passes: PassSettings,
     /// How widths are chosen.
     pub strategy: StrategySettings,
+    /// Fingerprint of the other model that is learnt from, where there is one.
+    #[serde(default)]
+    pub teacher: Option<String>,
     /// How weights are updated.
     pub optimizer: OptimizerSettings,
 }

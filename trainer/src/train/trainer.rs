@@ -7,13 +7,13 @@ use burn::tensor::Device;
 use otaro::Reconstruction;
 
 use super::{
-    BatchGradient, GradientEngine, GradientReducer, Optimizer, Passes, Progress, RunSettings, State, agree,
-    enough_work, scored, share_from_first, sum_at_first,
+    BatchGradient, GradientEngine, GradientReducer, Logits, Optimizer, Pass, Passes, Progress, RunSettings,
+    State, TeacherModel, agree, enough_work, scored, share_from_first, sum_at_first,
 };
 use crate::{
     data::{Dataset, Window},
     model::{Llama, Parameter, TensorSet, fake_quantize, parameters},
-    strategy::{Plan, Strategy, Update, Width},
+    strategy::{Plan, Strategy, Teacher, Update, Width},
 };
 
 /// What happened in a step.
@@ -25,8 +25,8 @@ pub struct StepReport {
     pub plan: Plan,
     /// Cross-entropy at the primary width, nats per token.
     pub loss: f64,
-    /// Cross-entropy at the distilled width, nats per token.
-    pub distilled_loss: Option<f64>,
+    /// Cross-entropy at the other widths, nats per token.
+    pub other_losses: Vec<f64>,
     /// Norm of the gradient of this batch, before it was shortened.
     pub gradient_norm: f64,
     /// Learning rate.
@@ -101,6 +101,16 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// With the model that the passes of [`Teacher::Folder`] learn from.
+    ///
+    /// # Errors
+    /// Weights of another shape than its architecture says.
+    pub fn with_teacher(mut self, teacher: &TeacherModel) -> Result<Self> {
+        let (model, weights) = teacher.on(&self.device, self.progress.settings.length)?;
+        self.engine = self.engine.with_teacher(model, weights);
+        Ok(self)
+    }
+
     /// Makes sure that all ranks run the same, then gives all of them the weights of rank 0.
     ///
     /// # Errors
@@ -146,29 +156,28 @@ impl<'a> Trainer<'a> {
         let (index, rate) = (self.progress.step, settings.optimizer.rate(self.progress.step, settings.steps));
         let windows = self.dataset.batch(index, settings.batch, settings.seed);
         let plan = self.progress.strategy.plan();
-        let batch = self.gradient(plan, &windows).with_context(|| format!("step {}", index + 1))?;
+        let batch = self.gradient(&plan, &windows).with_context(|| format!("step {}", index + 1))?;
         let tokens = scored(&windows);
-        let (loss, distilled_loss) = (batch.loss / tokens as f64, batch.distilled_loss / tokens as f64);
+        let losses: Vec<_> = batch.losses.iter().map(|sum| sum / tokens as f64).collect();
         let gradient_norm = batch.gradient.norm();
-        if !(loss.is_finite() && distilled_loss.is_finite() && gradient_norm.is_finite()) {
+        if !(losses.iter().all(|loss| loss.is_finite()) && gradient_norm.is_finite()) {
             bail!(
-                "step {}: the loss is {loss} and the norm of the gradient {gradient_norm} at {}; a lower learning \
+                "step {}: the loss is {losses:?} and the norm of the gradient {gradient_norm} at {}; a lower learning \
                  rate or a longer warm-up may help",
                 index + 1,
                 plan.primary
             );
         }
-        self.progress.strategy.observe(plan.primary, loss)?;
-        if let Some(low) = plan.distilled {
-            self.progress.strategy.observe(Width::At(low), distilled_loss)?;
+        for (width, &loss) in plan.widths().zip(&losses) {
+            self.progress.strategy.observe(width, loss)?;
         }
-        self.apply(plan, batch.gradient, gradient_norm, rate)?;
+        self.apply(plan.primary, batch.gradient, gradient_norm, rate)?;
         let seconds = start.elapsed().as_secs_f64();
         self.progress.step += 1;
         self.progress.tokens += tokens as u64;
         self.progress.seconds += seconds;
-        let distilled_loss = plan.distilled.map(|_| distilled_loss);
-        Ok(StepReport { step: index + 1, plan, loss, distilled_loss, gradient_norm, rate, tokens, seconds })
+        let (loss, other_losses) = (losses[0], losses[1..].to_vec());
+        Ok(StepReport { step: index + 1, plan, loss, other_losses, gradient_norm, rate, tokens, seconds })
     }
 
     /// The weights as a device reads them at `width`.
@@ -205,23 +214,31 @@ impl<'a> Trainer<'a> {
     pub fn gradient_at(&self, width: Width, step: u64) -> Result<TensorSet> {
         let settings = &self.progress.settings;
         let windows = self.dataset.batch(step, settings.batch, settings.seed);
-        Ok(self.gradient(Plan { primary: width, distilled: None }, &windows)?.gradient)
+        Ok(self.gradient(&Plan::at(width), &windows)?.gradient)
     }
 
     /// The gradient of this rank's share; on rank 0 that of all ranks. The losses are those of all ranks.
-    fn gradient(&self, plan: Plan, windows: &[&Window]) -> Result<BatchGradient> {
+    fn gradient(&self, plan: &Plan, windows: &[&Window]) -> Result<BatchGradient> {
         let settings = &self.progress.settings;
-        let weights_at = |width| self.weights_at(width, settings.reconstruction);
-        let primary = weights_at(plan.primary)?;
-        let low = plan.distilled.map(Width::At).map(weights_at).transpose()?;
-        let share = settings.strategy.distill_weight as f32;
-        let passes = Passes { primary: &primary, distilled: low.as_ref().map(|low| (low, share)) };
+        let weights: Vec<_> = plan
+            .widths()
+            .map(|width| self.weights_at(width, settings.reconstruction))
+            .collect::<Result<_>>()?;
+        let strategy = &settings.strategy;
+        let pass = |(index, weights)| {
+            let imitation = if strategy.learns(index == 0) { strategy.distill_weight as f32 } else { 0.0 };
+            Pass { weights, imitation }
+        };
+        let teacher = match strategy.teacher {
+            Teacher::High => Logits::OfFirstPass,
+            Teacher::Masters => Logits::OfWeights(&self.weights),
+            Teacher::Folder => Logits::OfTeacher,
+        };
+        let passes = Passes { all: weights.iter().enumerate().map(pass).collect(), teacher };
         let mine = self.share(windows);
         let mut batch = self.engine.gradient(&passes, &mine, scored(windows))?;
         sum_at_first(self.reducer, &mut batch.gradient, &self.parameters, &self.device)?;
-        let mut sums = [batch.loss, batch.distilled_loss];
-        self.reducer.sum_exact(&mut sums)?;
-        [batch.loss, batch.distilled_loss] = sums;
+        self.reducer.sum_exact(&mut batch.losses)?;
         Ok(batch)
     }
 
@@ -237,8 +254,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// Uses a gradient as the strategy says. Rank 0 keeps accumulator and moments and updates the weights.
-    fn apply(&mut self, plan: Plan, gradient: TensorSet, norm: f64, rate: f64) -> Result<()> {
-        let update = self.progress.strategy.update(plan.primary);
+    fn apply(&mut self, primary: Width, gradient: TensorSet, norm: f64, rate: f64) -> Result<()> {
+        let update = self.progress.strategy.update(primary);
         if self.reducer.rank() == 0 {
             self.update(update, gradient, norm, rate);
         }

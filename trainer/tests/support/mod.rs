@@ -37,6 +37,15 @@ impl Place {
         self.path("model")
     }
 
+    /// Another model of the same vocabulary, in the folder `name`.
+    pub fn teacher(&self, name: &str) -> PathBuf {
+        let folder = self.path(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let architecture = Architecture { layers: 1, intermediate_size: 96, ..Self::architecture() };
+        huggingface::write(&folder, &architecture, 8, &huggingface::Form::default());
+        folder
+    }
+
     /// Flags of a short run into the folder `out`.
     pub fn flags(&self, out: &str) -> Vec<String> {
         let path = |path: &Path| path.display().to_string();
