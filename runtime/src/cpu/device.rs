@@ -67,7 +67,8 @@ impl CpuBackend {
     /// # Errors
     /// [`Device`](crate::ErrorKind::Device) when the system has no threads to give.
     pub fn full_precision(weights: FullWeights) -> Result<Self> {
-        let options = CpuOptions { kv_format: KvFormat::F32, ..CpuOptions::PLAIN };
+        let kernel = Some(CpuKernel::Exact);
+        let options = CpuOptions { kv_format: KvFormat::F32, kernel, ..CpuOptions::default() };
         Self::with(Weights::Full(Box::new(weights)), &options)
     }
 

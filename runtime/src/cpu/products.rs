@@ -6,7 +6,7 @@ use std::ops::Range;
 use sefp::GROUP_SIZE;
 
 use super::{
-    kernels::{Call, Input, Quantised, multiply},
+    kernels::{Call, FullCall, Input, Quantised, multiply, multiply_full},
     matmul::matmul,
     options::CpuKernel,
     pool::Pool,
@@ -58,18 +58,18 @@ impl Products {
     ) {
         let mut outputs: Vec<_> = matrices.iter().map(|&(_, output)| slots.take(output)).collect();
         outputs.iter_mut().for_each(|output| output.grow(rows.len()));
-        // Weights in full precision have no other kernel than the plain one.
-        let packed = matrices.iter().all(|(matrix, _)| matches!(matrix, Matrix::Packed { .. }));
-        if packed && self.kernel != CpuKernel::Plain {
-            let calls: Vec<_> = matrices
-                .iter()
-                .zip(&mut outputs)
-                .filter_map(|((matrix, _), output)| call(matrix, output, rows.len()))
-                .collect();
-            multiply(pool, self.kernel, self.input(pool, slots, input, rows), &calls);
-        } else {
-            for ((matrix, _), output) in matrices.iter().zip(&mut outputs) {
+        let with_outputs = matrices.iter().map(|(matrix, _)| matrix).zip(&mut outputs);
+        if self.kernel == CpuKernel::Plain {
+            for (matrix, output) in with_outputs {
                 matmul(pool, matrix, slots.get(input), rows.clone(), output);
+            }
+        } else {
+            let (packed, full) = calls(with_outputs, rows.len());
+            if !packed.is_empty() {
+                multiply(pool, self.kernel, self.input(pool, slots, input, rows.clone()), &packed);
+            }
+            if !full.is_empty() {
+                multiply_full(pool, slots.get(input), rows, &full);
             }
         }
         for (&(_, slot), output) in matrices.iter().zip(outputs) {
@@ -91,12 +91,20 @@ impl Products {
     }
 }
 
-/// The call of a kernel for a packed matrix.
-fn call<'a>(matrix: &Matrix<'a>, output: &'a mut Activations, rows: usize) -> Option<Call<'a>> {
-    match *matrix {
-        Matrix::Packed { tiles, precision, reconstruction } => {
-            Some(Call { tiles, precision, reconstruction, output: output.columns_mut(rows) })
+/// The calls of the kernels, for packed and for unquantised matrices.
+fn calls<'a>(
+    matrices: impl Iterator<Item = (&'a Matrix<'a>, &'a mut Activations)>,
+    rows: usize,
+) -> (Vec<Call<'a>>, Vec<FullCall<'a>>) {
+    let (mut packed, mut full) = (Vec::new(), Vec::new());
+    for (matrix, output) in matrices {
+        let output = output.columns_mut(rows);
+        match *matrix {
+            Matrix::Packed { tiles, precision, reconstruction } => {
+                packed.push(Call { tiles, precision, reconstruction, output });
+            }
+            Matrix::Full { grid, tiles } => full.push(FullCall { grid, tiles, output }),
         }
-        Matrix::Full { .. } => None,
     }
+    (packed, full)
 }

@@ -52,7 +52,7 @@ impl Weights {
             }
             Self::Full(full) => {
                 let grid = matrix.grid(&full.architecture);
-                Ok(Matrix::Full { grid, weights: full.get(&full.matrices, &matrix)? })
+                Ok(Matrix::Full { grid, tiles: full.get(&full.matrices, &matrix)? })
             }
         }
     }
@@ -61,7 +61,7 @@ impl Weights {
 /// A matrix of a forward pass.
 pub(crate) enum Matrix<'a> {
     Packed { tiles: TileView<'a>, precision: Precision, reconstruction: Reconstruction },
-    Full { grid: TileGrid, weights: &'a [f32] },
+    Full { grid: TileGrid, tiles: &'a [Tile] },
 }
 
 impl Matrix<'_> {
@@ -78,17 +78,7 @@ impl Matrix<'_> {
             Self::Packed { tiles, precision, reconstruction } => {
                 tiles.decode_tile(tile, *precision, *reconstruction, out);
             }
-            Self::Full { grid, weights } => {
-                let (first_row, first_col) =
-                    (tile / grid.tile_cols() * LANE_ROWS, tile % grid.tile_cols() * GROUP_SIZE);
-                for (k, lanes) in out.iter_mut().enumerate() {
-                    for (lane, weight) in lanes.iter_mut().enumerate() {
-                        let (row, col) = (first_row + lane, first_col + k);
-                        let inside = row < grid.rows && col < grid.cols;
-                        *weight = if inside { weights[row * grid.cols + col] } else { 0.0 };
-                    }
-                }
-            }
+            Self::Full { tiles, .. } => *out = tiles[tile],
         }
     }
 
@@ -98,8 +88,12 @@ impl Matrix<'_> {
             Self::Packed { tiles, precision, reconstruction } => {
                 tiles.decode_row(row, *precision, *reconstruction, out);
             }
-            Self::Full { grid, weights } => {
-                out[..grid.cols].copy_from_slice(&weights[row * grid.cols..][..grid.cols]);
+            Self::Full { grid, tiles } => {
+                let (tile_row, lane) = (row / LANE_ROWS, row % LANE_ROWS);
+                let tiles = &tiles[tile_row * grid.tile_cols()..][..grid.tile_cols()];
+                for (weight, lanes) in out[..grid.cols].iter_mut().zip(tiles.as_flattened()) {
+                    *weight = lanes[lane];
+                }
             }
         }
     }
@@ -110,7 +104,8 @@ impl Matrix<'_> {
 #[derive(Debug)]
 pub struct FullWeights {
     architecture: Architecture,
-    matrices: HashMap<WeightMatrix, Vec<f32>>,
+    /// `[tile rows, tile columns]` each, zero outside of the matrix.
+    matrices: HashMap<WeightMatrix, Vec<Tile>>,
     norms: HashMap<Norm, Vec<f32>>,
 }
 
@@ -121,21 +116,46 @@ impl FullWeights {
     /// What the source returns.
     pub fn load(architecture: &Architecture, source: &mut dyn WeightSource) -> Result<Self> {
         let matrices = WeightMatrix::all(architecture)
-            .map(|matrix| Ok((matrix, source.rows(matrix, 0..matrix.grid(architecture).rows)?)))
+            .map(|matrix| Ok((matrix, load_tiles(source, matrix, matrix.grid(architecture))?)))
             .collect::<Result<_>>()?;
         let norms =
             Norm::all(architecture).map(|norm| Ok((norm, source.norm(norm)?))).collect::<Result<_>>()?;
         Ok(Self { architecture: architecture.clone(), matrices, norms })
     }
 
-    fn get<'a, K: std::hash::Hash + Eq + std::fmt::Display>(
+    fn get<'a, K: std::hash::Hash + Eq + std::fmt::Display, T>(
         &self,
-        tensors: &'a HashMap<K, Vec<f32>>,
+        tensors: &'a HashMap<K, Vec<T>>,
         key: &K,
-    ) -> Result<&'a [f32]> {
+    ) -> Result<&'a [T]> {
         tensors
             .get(key)
             .map(Vec::as_slice)
             .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, format!("the model has no tensor {key}")))
+    }
+}
+
+/// Rows that are read from a source at a time: a whole number of rows of tiles.
+const ROWS_AT_A_TIME: usize = 64 * LANE_ROWS;
+
+fn load_tiles(source: &mut dyn WeightSource, matrix: WeightMatrix, grid: TileGrid) -> Result<Vec<Tile>> {
+    let mut tiles = Vec::with_capacity(grid.tiles());
+    for first in (0..grid.rows).step_by(ROWS_AT_A_TIME) {
+        let rows = source.rows(matrix, first..grid.rows.min(first + ROWS_AT_A_TIME))?;
+        push_tiles(&rows, grid.cols, &mut tiles);
+    }
+    Ok(tiles)
+}
+
+/// Adds rows of a matrix, `[rows, cols]`, as tiles; only the last rows of a matrix end inside of a tile.
+pub(crate) fn push_tiles(rows: &[f32], cols: usize, tiles: &mut Vec<Tile>) {
+    for rows in rows.chunks(LANE_ROWS * cols) {
+        let first = tiles.len();
+        tiles.resize(first + cols.div_ceil(GROUP_SIZE), [[0.0; LANE_ROWS]; GROUP_SIZE]);
+        for (lane, row) in rows.chunks(cols).enumerate() {
+            for (lanes, &weight) in tiles[first..].as_flattened_mut().iter_mut().zip(row) {
+                lanes[lane] = weight;
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The kernels of the matrix products, one file for every instruction set, behind one function.
 //!
 //! `plain` is not here: it is the twin in [`matmul`](super::matmul). `exact` computes the same with
-//! wider vectors. All others quantise the activations to 8 bits and compute what [`int8`] defines,
+//! wider vectors, and `full` computes with weights that were never packed. All others quantise the activations to 8 bits and compute what [`int8`] defines,
 //! bit for bit. To add an instruction set, implement [`driver::InstructionSet`], give it a name in
 //! [`CpuKernel`] and a line in [`Call::run`]; the tests find it there.
 //!
@@ -20,6 +20,7 @@ mod driver;
 mod exact;
 #[cfg(target_arch = "x86_64")]
 mod exact_x86;
+mod full;
 mod int8;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -34,7 +35,10 @@ use std::ops::Range;
 
 use sefp::{LANE_ROWS, Precision, Reconstruction, TileView};
 
-pub(crate) use self::quantised::Quantised;
+pub(crate) use self::{
+    full::{FullCall, multiply_full},
+    quantised::Quantised,
+};
 use super::{
     options::CpuKernel,
     pool::Pool,
