@@ -92,6 +92,60 @@ fn a_folder_is_packed_once_and_answers_the_same_on_both_devices() {
 }
 
 #[test]
+fn a_profile_is_set_by_the_command_line_and_by_a_command() {
+    let folder = model_folder();
+    let path = packed(folder.path());
+    let model = path.to_str().unwrap();
+    let fixed = ["--max-tokens", "12", "--temperature", "1", "--seed", "5", "--device", "cpu", "--stats"];
+    let ask = |dial: &[&str]| {
+        let output =
+            run(&[&["--model", model, "--prompt", "w1 w2"], &fixed[..], dial].concat(), folder.path());
+        assert!(output.status.success(), "{dial:?}: {}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (answer, stats) = ask(&["--profile", "head=8,mlp=3,layers.0=6"]);
+    assert!(stats.contains("8,mlp=3,layers.0=6"), "what is not named is read as the file holds it: {stats}");
+    assert_ne!(ask(&["--bits", "8"]).0, answer);
+    assert_eq!(
+        ask(&["--bits", "5", "--profile", "all=8,mlp=3,layers.0=6"]).0,
+        answer,
+        "nothing was left open"
+    );
+    let (_, stats) = ask(&["--bits", "5", "--profile", "mlp=3"]);
+    assert!(stats.contains("5,mlp=3"), "{stats}");
+    let profile = folder.path().join("own.json");
+    fs::write(&profile, r#"{"all": 8, "mlp": 3, "layers.0": 6}"#).unwrap();
+    assert_eq!(ask(&["--profile", profile.to_str().unwrap()]).0, answer);
+
+    let typed = "/profile 4,head=8,layers.1.mlp=6\nw3\n/stats\n/bits 5\n/profile head=7\n/profile mpl=3\n\
+                 /profile 4,layers.2=3\n/profile tiny\nw4\n";
+    let mut child = chat()
+        .args(["--model", model, "--max-tokens", "3", "--device", "cpu"])
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(text(&output.stdout).lines().count(), 2, "both questions are answered");
+    for expected in [
+        "[4,head=8,layers.1.mlp=6]",
+        "context    ",
+        "[E5M5]",
+        "[5,head=7]",
+        "'mpl' is nothing that a profile can name",
+        "the model has layers 0 to 1",
+        "has no profile 'tiny': it carries none",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_answer() {
     let folder = model_folder();
     let model = folder.path().to_str().unwrap();

@@ -12,7 +12,7 @@ use otaro_tests::{
     huggingface::{self, Form},
     temporary_folder, tiny,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn otaro(arguments: &[&str]) -> Output {
@@ -93,6 +93,16 @@ fn inspect_lists_sections_and_precisions_and_finds_damage() {
     assert!(fails(&["inspect", "/etc/passwd"], 1).contains("not a packed SEFP model"));
 }
 
+/// The report of an evaluation that succeeds.
+fn evaluated(arguments: &[&str]) -> Value {
+    serde_json::from_str(&succeeds(&[arguments, &["--format", "json"]].concat())).unwrap()
+}
+
+/// A figure of every row.
+fn figures(report: &Value, name: &str) -> Vec<f64> {
+    report["rows"].as_array().unwrap().iter().map(|row| row[name].as_f64().unwrap()).collect()
+}
+
 #[test]
 fn eval_reads_text_and_tokens_and_says_what_it_cannot_do() {
     let (folder, file) = packed();
@@ -107,17 +117,13 @@ fn eval_reads_text_and_tokens_and_says_what_it_cannot_do() {
     let tokens = format!("{}#ids", ids_file.display());
 
     let evaluate = |source: &[&str]| -> Value {
-        let rest =
-            ["--bits", "3,8", "--reconstruction", "both", "--context", "50", "--windows", "3", "--json"];
-        serde_json::from_str(&succeeds(&[&["eval", model, "--device", "cpu"], source, &rest].concat()))
-            .unwrap()
+        let rest = ["--bits", "3,8", "--reconstruction", "both", "--context", "50", "--windows", "3"];
+        evaluated(&[&["eval", model, "--device", "cpu"], source, &rest].concat())
     };
     let by_text = evaluate(&["--text", text_file.to_str().unwrap()]);
     let by_tokens = evaluate(&["--tokens", &tokens]);
     assert_eq!(by_text["windows"], 3);
-    let perplexities = |report: &Value| -> Vec<f64> {
-        report["rows"].as_array().unwrap().iter().map(|row| row["perplexity"].as_f64().unwrap()).collect()
-    };
+    let perplexities = |report: &Value| figures(report, "perplexity");
     assert_eq!(perplexities(&by_text), perplexities(&by_tokens), "the same words are the same ids");
     assert_eq!(perplexities(&by_text).len(), 4);
     assert_eq!(by_text["rows"][0]["scored_tokens"], 3 * 49);
@@ -144,12 +150,157 @@ fn eval_reads_text_and_tokens_and_says_what_it_cannot_do() {
         (vec!["--text", text_path, "--context", "301"], "must be 2 to 300"),
         (vec!["--text", text_path, "--context", "300"], "fewer than one window"),
         (vec!["--text", text_path, "--reconstruction", "round"], "midpoint or truncate, or both"),
-        (vec!["--text", text_path, "--device", "abacus", "--json"], "auto, cpu or gpu"),
+        (vec!["--text", text_path, "--device", "abacus"], "auto, cpu or gpu"),
+        (vec!["--text", text_path, "--bos", "always"], "use --bos never"),
+        (vec!["--task", "sudoku", "--task-data", "."], "arc_easy, arc_challenge"),
+        (vec!["--task", "piqa", "--task-data", "/nowhere"], "piqa.validation.jsonl"),
     ] {
         let error = otaro(&[&["eval", model], arguments.as_slice()].concat());
         assert!(!error.status.success());
         assert!(text(&error.stderr).contains(message), "{arguments:?}: {}", text(&error.stderr));
     }
+}
+
+#[test]
+fn eval_compares_with_the_unquantised_model_or_its_saved_logits() {
+    let (folder, file) = packed();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let words: String = (0..120).map(|i| format!("w{} ", i * 7 % 99)).collect();
+    fs::write(path("text.txt"), &words).unwrap();
+    let (model, unquantised, logits) = (file.to_str().unwrap(), path(""), path("logits.safetensors"));
+    let labelled = format!("{unquantised}@16");
+    let text = path("text.txt");
+    let common = ["--text", &text, "--context", "30", "--windows", "3", "--device", "cpu", "--bits", "8,3"];
+    let with = |rest: &[&str]| [&["eval", model, &labelled], &common[..], rest].concat();
+
+    let live = evaluated(&with(&["--reference", &unquantised, "--save-logits", &logits]));
+    assert_eq!(live["rows"][0]["reference"], true);
+    assert_eq!((&live["bos_policy"], &live["bos"]), (&Value::from("auto"), &Value::Null));
+    let row = |report: &Value, index: usize, name: &str| report["rows"][index][name].as_f64().unwrap();
+    assert!(row(&live, 1, "kl_divergence") < row(&live, 2, "kl_divergence"), "E5M8 is closer than E5M3");
+    assert!(row(&live, 1, "perplexity_low") < row(&live, 1, "perplexity"));
+    assert_eq!(row(&live, 3, "perplexity"), row(&live, 0, "perplexity"), "the same weights");
+    assert_eq!(row(&live, 3, "kl_divergence"), 0.0);
+    assert_eq!((row(&live, 3, "top1_agreement"), row(&live, 3, "perplexity_ratio")), (1.0, 1.0));
+    assert_eq!(row(&live, 3, "bits_per_weight"), 16.0);
+
+    let saved = evaluated(&with(&["--reference-logits", &logits]));
+    assert_eq!(saved["rows"].as_array().unwrap().len(), 4);
+    for index in 1..4 {
+        assert_eq!(row(&saved, index, "perplexity"), row(&live, index, "perplexity"));
+        let difference = row(&saved, index, "kl_divergence") - row(&live, index, "kl_divergence");
+        assert!(difference.abs() < 1e-5, "{difference}");
+    }
+
+    fs::write(path("other.txt"), words.replace("w7 ", "w8 ")).unwrap();
+    let other = path("other.txt");
+    let common = ["eval", model, "--reference-logits", &logits, "--device", "cpu"];
+    for (rest, message) in [
+        (["--text", &other, "--context", "30", "--windows", "3"], "saved for another text"),
+        (["--text", &text, "--context", "40", "--windows", "3"], "windows of 30 tokens, not 40"),
+        (["--text", &text, "--context", "30", "--windows", "4"], "3 windows were saved, not of 4"),
+    ] {
+        let error = fails(&[&common[..], &rest].concat(), 1);
+        assert!(error.contains(message) && error.contains("logits.safetensors"), "{error}");
+    }
+    fails(&["eval", model, "--text", &text, "--reference-logits", &logits, "--reference", &unquantised], 2);
+    let error = fails(&["eval", model, "--text", &text, "--reference-logits", model], 1);
+    assert!(error.contains("not a file of saved logits"), "{error}");
+
+    let stranger = temporary_folder();
+    huggingface::write(stranger.path(), &tiny::regular(), 1, &Form::default());
+    let stranger = stranger.path().to_str().unwrap();
+    let error = fails(&["eval", model, "--text", &text, "--reference", stranger], 1);
+    assert!(error.contains("128 tokens") && error.contains("one of 99"), "{error}");
+}
+
+#[test]
+fn eval_writes_every_format_and_a_plot() {
+    let (folder, file) = packed();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    fs::write(path("text.txt"), (0..60).map(|i| format!("w{} ", i * 5 % 99)).collect::<String>()).unwrap();
+    let (text, unquantised, out, plot) = (path("text.txt"), path(""), path("out"), path("plot.svg"));
+    let common = ["eval", file.to_str().unwrap(), "--text", &text, "--context", "20", "--device", "cpu"];
+    let with = |rest: &[&str]| succeeds(&[&common[..], &["--reference", &unquantised], rest].concat());
+    let table = with(&["--plot", &plot, "--profile", "4,head=8", "--bits", "3"]);
+    assert!(table.contains("3 windows of 20 tokens, 19 of each scored, no BOS (--bos auto)"), "{table}");
+    for part in ["| model", "(reference)", "E5M3", "4,head=8", "KL, nats", "top-1, %", " ± "] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let svg = fs::read_to_string(&plot).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("bits per weight") && svg.contains("KL divergence"));
+
+    assert_eq!(with(&["--format", "csv", "--out", &out, "--bits", "3,5"]), "");
+    let csv = fs::read_to_string(&out).unwrap();
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines.len(), 4, "a header, the reference, two precisions");
+    assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{csv}");
+    let column = lines[0].iter().position(|&name| name == "kl_divergence").unwrap();
+    assert_eq!(lines[1][column], "");
+    assert!(lines[2][column].parse::<f64>().unwrap() > lines[3][column].parse::<f64>().unwrap());
+
+    let nowhere = fails(&[&common[..], &["--out", "/nowhere/out", "--bits", "3"]].concat(), 1);
+    assert!(nowhere.contains("/nowhere/out"), "{nowhere}");
+}
+
+#[test]
+fn eval_begins_windows_as_it_is_told() {
+    let folder = temporary_folder();
+    huggingface::write(folder.path(), &tiny::irregular(), 21, &Form::default());
+    fs::write(folder.path().join("tokenizer_config.json"), r#"{"bos_token": "w1"}"#).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let words: String = (0..60).map(|i| format!("w{} ", i * 5 % 99)).collect();
+    fs::write(path("text.txt"), &words).unwrap();
+    fs::write(path("bom.txt"), format!("\u{feff}{words}")).unwrap();
+    let model = path("");
+    let run = |text: &str, bos: &str| {
+        evaluated(&["eval", &model, "--text", &path(text), "--context", "20", "--bos", bos])
+    };
+    let (never, always) = (run("text.txt", "never"), run("text.txt", "always"));
+    assert_eq!((&always["bos"], &never["bos"]), (&Value::from(1), &Value::Null));
+    assert_ne!(figures(&always, "perplexity"), figures(&never, "perplexity"));
+    // This tokenizer adds none by itself, and a byte-order mark is no text.
+    for report in [run("text.txt", "auto"), run("bom.txt", "auto")] {
+        assert_eq!(figures(&report, "perplexity"), figures(&never, "perplexity"));
+    }
+}
+
+#[test]
+fn eval_asks_multiple_choice_questions() {
+    let (folder, file) = packed();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let question = |i: usize, query: &str| {
+        let (a, b, gold) = (i * 3 % 99, i * 5 % 99, i % 2);
+        format!("{{\"query\": \"{query}\", \"choices\": [\"w{a} w4\", \"w{b}\"], \"gold\": {gold}}}\n")
+    };
+    let lines = |query: &str| (1..=12).map(|i| question(i, query)).collect::<String>();
+    fs::write(path("openbookqa.validation.jsonl"), lines("w7 w8 w9")).unwrap();
+    fs::write(path("winogrande_xl.validation.jsonl"), lines("w7 _ w8 w9")).unwrap();
+    let (model, data) = (file.to_str().unwrap(), path(""));
+    let common = ["eval", model, &data, "--task-data", &data, "--device", "cpu", "--bits", "8,3"];
+    let report = evaluated(&[&common[..], &["--task", "openbookqa,winogrande", "--limit", "10"]].concat());
+    assert_eq!(report["rows"].as_array().unwrap().len(), 3);
+    assert_eq!((&report["tasks"][0]["questions"], &report["tasks"][0]["truncated"]), (&10.into(), &0.into()));
+    for name in ["openbookqa_accuracy", "openbookqa_accuracy_normalised", "winogrande_accuracy"] {
+        for accuracy in figures(&report, name) {
+            let tenths = accuracy * 10.0;
+            assert!(
+                (tenths - tenths.round()).abs() < 1e-9 && (0.0..=10.0).contains(&tenths),
+                "{name} {tenths}"
+            );
+        }
+        let low = figures(&report, &format!("{name}_low"));
+        assert!(low.iter().zip(figures(&report, name)).all(|(low, accuracy)| *low <= accuracy));
+    }
+    assert!(report["rows"][0]["winogrande_accuracy_normalised"].is_null());
+    assert!(report["rows"][0]["perplexity"].is_null());
+    let table = succeeds(&[&common[..], &["--task", "winogrande"]].concat());
+    assert!(table.contains("winogrande: 12 questions, no examples"), "{table}");
+
+    fs::write(path("piqa.validation.jsonl"), format!("{}nonsense\n", question(1, "w5"))).unwrap();
+    let error = fails(&[&common[..], &["--task", "piqa"]].concat(), 1);
+    assert!(error.contains("piqa.validation.jsonl: line 2: it is no question"), "{error}");
+    fails(&["eval", model, "--task", "piqa"], 2);
 }
 
 #[test]
@@ -213,7 +364,7 @@ fn bench_prints_every_combination_in_every_format() {
 
     let csv = print("csv");
     assert_eq!(csv.lines().count(), 1 + rows.len());
-    assert!(csv.starts_with("model,file,parameters,device,threads,kv,mantissa_bits,test,"), "{csv}");
+    assert!(csv.starts_with("model,file,parameters,device,threads,kv,mantissa_bits,profile,test,"), "{csv}");
     let lines: Vec<Value> = print("jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), rows.len());
     let table = print("md");
@@ -235,6 +386,98 @@ fn bench_measures_packed_files_and_how_long_one_waits() {
     let what: Vec<_> = rows.as_array().unwrap().iter().map(|row| row["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["open to ready", "E5M3 to E5M8", "E5M8 to E5M3"]);
     assert!(rows[0]["median_ms"].as_f64().unwrap() > 0.0);
+}
+
+/// A packed file with two profiles, and what is written about them beside it.
+fn packed_with_profiles() -> (TempDir, PathBuf) {
+    let folder = temporary_folder();
+    huggingface::write(folder.path(), &tiny::irregular(), 21, &Form::default());
+    let profiles = folder.path().join("profiles.json");
+    fs::write(&profiles, r#"{"small": {"all": 3, "head": 5}, "best": "6,mlp=4,layers.1=8"}"#).unwrap();
+    let file = folder.path().join("tiny.sefp.safetensors");
+    let paths = [folder.path(), &file, &profiles].map(|path| path.to_str().unwrap());
+    succeeds(&["pack", paths[0], paths[1], "--profile-file", paths[2]]);
+    (folder, file)
+}
+
+#[test]
+fn a_file_carries_profiles_that_inspect_lists() {
+    let (_folder, file) = packed_with_profiles();
+    let file = file.to_str().unwrap();
+    let report: Value = serde_json::from_str(&succeeds(&["inspect", file, "--json"])).unwrap();
+    let profiles = report["profiles"].as_array().unwrap();
+    assert_eq!((&profiles[0]["name"], &profiles[1]["name"]), (&"best".into(), &"small".into()));
+    assert_eq!(profiles[1]["profile"], json!({"all": 3, "head": 5}));
+    // The head is one of two matrices [99, 72]; a layer has 72 (60 + 20 + 20 + 60 + 3 * 100) weights.
+    let (head, layer) = (99.0 * 72.0, 72.0 * 460.0);
+    let bits = 4.125 + 2.0 * head / (2.0 * head + 2.0 * layer);
+    assert!((profiles[1]["bits_per_weight"].as_f64().unwrap() - bits).abs() < 1e-9, "{report}");
+    let needed = |row: &Value| row["file_bytes"].as_u64().unwrap();
+    assert_eq!(needed(&profiles[1]), needed(&report["precisions"][2]), "planes up to E5M5");
+    assert_eq!(needed(&profiles[0]), needed(&report["precisions"][5]), "planes up to E5M8");
+    let table = succeeds(&["inspect", file]);
+    assert!(table.contains("6,mlp=4,layers.1=8") && table.contains("small"), "{table}");
+    let (_folder, plain) = packed();
+    assert!(!succeeds(&["inspect", plain.to_str().unwrap()]).contains("profile"));
+}
+
+#[test]
+fn packing_refuses_profiles_that_do_not_fit_and_writes_nothing() {
+    let folder = temporary_folder();
+    huggingface::write(folder.path(), &tiny::irregular(), 21, &Form::default());
+    let (profiles, file) = (folder.path().join("profiles.json"), folder.path().join("tiny.sefp.safetensors"));
+    let paths = [folder.path(), &file, &profiles].map(|path| path.to_str().unwrap().to_string());
+    let pack = || fails(&["pack", &paths[0], &paths[1], "--profile-file", &paths[2]], 1);
+    assert!(pack().contains("cannot read"));
+    for (json, message) in [
+        (
+            r#"{"deep": "4,layers.2=3"}"#,
+            "profile 'deep': the profile 4,layers.2=3 names layer 2: the model has layers 0 to 1",
+        ),
+        (r#"{"a": {"head": 3}}"#, "at which precision embedding, attention, mlp is read"),
+        (r#"{"a": {"all": 9}}"#, "9 mantissa bits: give 3 to 8"),
+        (
+            r#"{"a": {"all": 4, "heads": 5}}"#,
+            "'heads' is nothing that a profile can name: give all, embedding",
+        ),
+        (r#"{"m4": 4}"#, "'m4' cannot be the name of a profile"),
+        ("4", "give a JSON object of names and profiles"),
+    ] {
+        fs::write(&profiles, json).unwrap();
+        let error = pack();
+        assert!(error.contains(message), "{json}: {error}");
+        assert!(!file.exists(), "{json}");
+    }
+}
+
+#[test]
+fn bench_takes_profiles_as_entries_files_and_names() {
+    let (folder, file) = packed_with_profiles();
+    let json = folder.path().join("own.json");
+    fs::write(&json, r#"{"all": 5, "embedding": 8}"#).unwrap();
+    let common = ["bench", file.to_str().unwrap(), "--device", "cpu", "-r", "1", "-p", "0", "-n", "2"];
+    let quick = ["--probe", "0", "--no-warmup", "-o", "json"];
+    let lists = ["--bits", "3", "--profile", "head=4,mlp=3", "--profile", "small", "--profile"];
+    let words = [&common[..], &quick, &lists, &[json.to_str().unwrap()]].concat();
+    let rows: Value = serde_json::from_str(&succeeds(&words)).unwrap();
+    let rows = rows.as_array().unwrap();
+    let profiles: Vec<_> = rows.iter().map(|row| row["profile"].as_str().unwrap()).collect();
+    assert_eq!(profiles, ["E5M3", "8,mlp=3,head=4", "3,head=5", "5,embedding=8"]);
+    assert_eq!((&rows[0]["mantissa_bits"], &rows[1]["mantissa_bits"]), (&3.into(), &Value::Null));
+    let bytes = |row: usize| rows[row]["weight_bytes"].as_u64().unwrap();
+    // Two planes of the head: 7 rows of tiles of 16 rows, two tiles of 64 columns each.
+    assert_eq!(bytes(2), bytes(0) + 2 * 7 * 2 * 16 * 64 / 8);
+    for (profile, message) in [
+        ("large", "has no profile 'large': it carries best, small"),
+        ("4,layers.2=5", "the model has layers 0 to 1"),
+        ("4,head=2", "'2' is not a precision"),
+        ("4,mpl=3", "'mpl' is nothing that a profile can name"),
+        ("missing.json", "cannot read the profile missing.json"),
+    ] {
+        let output = otaro(&[&common[..], &["--profile", profile]].concat());
+        assert!(!output.status.success(), "{profile}");
+        assert!(text(&output.stderr).contains(message), "{profile}: {}", text(&output.stderr));
+    }
 }
 
 #[test]

@@ -7,7 +7,11 @@
 
 use std::path::Path;
 
-use otaro::{CancelToken, Model, Precision, cpu::FullWeights, pack::HuggingFaceFolder};
+use otaro::{
+    CancelToken, Model, Precision,
+    cpu::{CpuOptions, FullWeights},
+    pack::HuggingFaceFolder,
+};
 use otaro_tests::{
     huggingface::{self, Form},
     temporary_folder, tiny,
@@ -31,11 +35,17 @@ fn write_the_folder() {
 
 #[test]
 fn logits_are_those_of_transformers() {
+    for options in [CpuOptions::PLAIN, CpuOptions::default()] {
+        check_logits(&options);
+    }
+}
+
+fn check_logits(options: &CpuOptions) {
     let folder = temporary_folder();
     huggingface::write(folder.path(), &tiny::irregular(), SEED, &Form::default());
     let mut source = HuggingFaceFolder::open(folder.path()).unwrap();
     let weights = FullWeights::load(&tiny::irregular(), &mut source).unwrap();
-    let model = Model::full_precision(&tiny::irregular(), weights).unwrap();
+    let model = Model::full_precision(&tiny::irregular(), weights, options).unwrap();
     let mut logits = Vec::new();
     let mut session = model.session(Precision::MAX).unwrap();
     session

@@ -13,12 +13,11 @@ use otaro_tests::{
     shared,
 };
 
-fn full_precision() -> Option<Model> {
+fn full_precision(options: &CpuOptions) -> Option<Model> {
     let mut source = HuggingFaceFolder::open(&stories260k_folder()?).unwrap();
     let architecture = source.architecture().clone();
-    Some(
-        Model::full_precision(&architecture, FullWeights::load(&architecture, &mut source).unwrap()).unwrap(),
-    )
+    let weights = FullWeights::load(&architecture, &mut source).unwrap();
+    Some(Model::full_precision(&architecture, weights, options).unwrap())
 }
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
@@ -28,7 +27,14 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn full_precision_logits_are_those_of_the_reference() {
-    let Some(model) = full_precision() else { return };
+    for options in [CpuOptions::PLAIN, CpuOptions::default()] {
+        let Some(model) = full_precision(&options) else { return };
+        println!("{}", model.device_info());
+        check_full_precision(&model);
+    }
+}
+
+fn check_full_precision(model: &Model) {
     let reference = Reference::open(&shared("reference/stories260K.logits.safetensors").unwrap());
     let tokens = reference.tokens("input_ids");
     let cancel = CancelToken::new();
@@ -62,7 +68,7 @@ fn full_precision_logits_are_those_of_the_reference() {
 fn greedy_text_at_the_highest_precision_is_that_of_the_reference() {
     let Some((_folder, checkpoint)) = stories260k() else { return };
     let model = Model::on_cpu(Arc::new(checkpoint), None, &CpuOptions::PLAIN).unwrap();
-    let reference = full_precision().unwrap();
+    let reference = full_precision(&CpuOptions::default()).unwrap();
     let json = std::fs::read(shared("reference/stories260K.json").unwrap()).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     let ids = |value: &serde_json::Value| -> Vec<u32> { serde_json::from_value(value.clone()).unwrap() };

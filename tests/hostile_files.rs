@@ -9,9 +9,10 @@ use std::{
 };
 
 use otaro::{
-    CancelToken, Checkpoint, ErrorKind, Model, Precision,
-    checkpoint::{Section, SectionCheck},
+    CancelToken, Checkpoint, ErrorKind, Model, NamedProfiles, Precision,
+    checkpoint::{Section, SectionCheck, write_checkpoint},
     cpu::CpuOptions,
+    pack::RandomWeights,
 };
 use otaro_tests::{temporary_folder, tiny};
 
@@ -122,7 +123,7 @@ fn planes_are_picked_up_as_they_land() {
     let mut session = model.session(Precision::E5M3).unwrap();
     session.prefill(&[1, 2, 3], &CancelToken::new()).unwrap();
     assert_eq!(session.set_precision(Precision::E5M8).unwrap_err().kind(), ErrorKind::MissingPlanes);
-    assert_eq!(session.precision(), Precision::E5M3, "a refused change changes nothing");
+    assert_eq!(session.profile().uniform(), Some(Precision::E5M3), "a refused change changes nothing");
 
     OpenOptions::new().append(true).open(&path).unwrap().write_all(&bytes[base_end..]).unwrap();
     session.set_precision(Precision::E5M8).unwrap();
@@ -205,6 +206,37 @@ fn contradictions_in_the_header_are_named() {
             Err(error) => assert_eq!(error.kind(), kind, "{from} -> {to}: {error}"),
         }
     }
+}
+
+#[test]
+fn profiles_that_contradict_the_model_are_named() {
+    let folder = temporary_folder();
+    let path = folder.path().join("model.sefp.safetensors");
+    let mut manifest = tiny::manifest(&tiny::regular());
+    manifest.profiles = NamedProfiles::from_json(r#"{"mixed": {"all": 4, "layers.1": 6}}"#).unwrap();
+    let mut weights = RandomWeights::new(&tiny::regular(), 5);
+    for (from, to, message) in [
+        (r#"\"layers.1\":6"#, r#"\"layers.2\":6"#, "the model has layers 0 to 1"),
+        (r#"\"layers.1\":6"#, r#"\"loyers.1\":6"#, "'loyers.1' is nothing that a profile can name"),
+        (r#"\"layers.1\":6"#, r#"\"layers.1\":9"#, "9 mantissa bits"),
+        (r#"\"all\":4"#, r#"\"mlp\":4"#, "at which precision embedding, attention, head is read"),
+        (r#"{\"mixed\":{"#, r#"{\"mi ed\":{"#, "'mi ed' cannot be the name"),
+        (r#"{\"mixed\":{"#, r#"[\"mixed\":{"#, "names and profiles"),
+        (r#""profiles":"{"#, r#""profiles":"4"#, "an object of names and profiles"),
+    ] {
+        write_checkpoint(&path, &manifest, &mut weights, &mut |_| Ok(())).unwrap();
+        exercise(&path).unwrap();
+        replace_in_header(&path, from, to);
+        let error = exercise(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{to}: {error}");
+        assert!(error.to_string().contains("metadata field 'profiles'"), "{to}: {error}");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(message), "{to}: {cause}");
+    }
+    // A writer does not write what no reader takes.
+    manifest.profiles = NamedProfiles::from_json(r#"{"deep": "4,layers.2=5"}"#).unwrap();
+    let error = write_checkpoint(&path, &manifest, &mut weights, &mut |_| Ok(())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
 }
 
 #[test]

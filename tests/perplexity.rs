@@ -46,7 +46,7 @@ fn check_file(checkpoint: &Checkpoint, device: &str, expected: &[(&str, [f64; 6]
         .arg("eval")
         .arg(checkpoint.path())
         .args(["--tokens", &format!("{}#stream", tokens.display()), "--context", "512", "--windows", "24"])
-        .args(["--reconstruction", "both", "--device", device, "--json"])
+        .args(["--reconstruction", "both", "--device", device, "--format", "json"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

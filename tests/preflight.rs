@@ -89,7 +89,8 @@ fn shipped(precision: Precision, tokens: usize) -> (Engine, Arc<otaro::engine::E
     let open = OpenOptions { device: DeviceChoice::Cpu, ..OpenOptions::default() };
     let options = EngineOptions { open, ..EngineOptions::default() };
     let engine = Engine::open(ModelSource::Path(SHIPPED.into()), &options, &mut |_| Ok(())).unwrap();
-    let session = engine.session(SessionOptions { precision, ..SessionOptions::default() }).unwrap();
+    let session =
+        engine.session(SessionOptions { profile: precision.into(), ..SessionOptions::default() }).unwrap();
     let options = GenerateOptions { max_tokens: tokens, ignore_eos: true, ..GenerateOptions::default() };
     let request = Request::Complete("The dog and the ball. ".repeat(60));
     let stream = session.generate(request, options, SamplerSettings::default()).unwrap();

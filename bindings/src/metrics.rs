@@ -50,8 +50,8 @@ pub struct Metrics {
 impl From<otaro::engine::SessionMetrics> for Metrics {
     fn from(metrics: otaro::engine::SessionMetrics) -> Self {
         Self {
-            mantissa_bits: metrics.precision.mantissa_bits(),
-            wanted_mantissa_bits: metrics.wanted_precision.mantissa_bits(),
+            mantissa_bits: metrics.profile.max().mantissa_bits(),
+            wanted_mantissa_bits: metrics.wanted_profile.max().mantissa_bits(),
             generating: metrics.generating,
             suspended: metrics.suspended,
             prompt_tokens: metrics.prompt_tokens as u32,

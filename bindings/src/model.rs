@@ -96,10 +96,7 @@ impl Model {
     /// # Errors
     /// `InvalidArgument`, `Closed`.
     pub fn trim(&self, mantissa_bits: u32) -> Result<(), OtaroError> {
-        enter(|| {
-            self.engine()?.model().trim(precision(mantissa_bits)?);
-            Ok(())
-        })
+        enter(|| self.engine()?.model().trim(precision(mantissa_bits)?))
     }
 
     /// One block of text for a bug report.

@@ -198,7 +198,7 @@ impl TryFrom<OpenOptions> for EngineOptions {
         Ok(Self {
             open,
             verify: options.verify,
-            prepare: options.prepare_mantissa_bits.map(precision).transpose()?,
+            prepare: options.prepare_mantissa_bits.map(precision).transpose()?.map(Into::into),
             state_folder: options.state_folder.map(Into::into),
         })
     }

@@ -123,7 +123,7 @@ impl TryFrom<SessionOptions> for otaro::engine::SessionOptions {
 
     fn try_from(options: SessionOptions) -> otaro::Result<Self> {
         Ok(Self {
-            precision: precision(options.mantissa_bits)?,
+            profile: precision(options.mantissa_bits)?.into(),
             bounds: (precision(options.min_mantissa_bits)?, precision(options.max_mantissa_bits)?),
             context_length: options.context_length.map(|tokens| tokens as usize),
             messages: options.messages.into_iter().map(Into::into).collect(),

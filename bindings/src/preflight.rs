@@ -106,6 +106,7 @@ pub fn preflight(source: ModelSource, options: PreflightOptions) -> Result<Prefl
             },
             cpu: cpu_options(options.threads, options.kv_format),
             free: options.free_bytes.map(Free::given),
+            ..otaro::preflight::PreflightOptions::default()
         };
         otaro::preflight::preflight(source.try_into()?, &options).map(Preflight::from)
     })

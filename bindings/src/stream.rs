@@ -75,7 +75,7 @@ impl From<otaro::engine::TokenBatch> for TokenBatch {
         Self {
             text: batch.text,
             token_ids: batch.token_ids,
-            mantissa_bits: batch.precision.mantissa_bits(),
+            mantissa_bits: batch.profile.max().mantissa_bits(),
             finish_reason: batch.finish_reason.map(FinishReason::from),
         }
     }

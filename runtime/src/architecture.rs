@@ -52,7 +52,7 @@ const MAX_DIMENSION: usize = 1 << 22;
 /// The attention kernels keep a head in workgroup memory.
 const MAX_HEAD_DIM: usize = 256;
 /// More layers than any LLaMA has.
-const MAX_LAYERS: usize = 1024;
+pub(crate) const MAX_LAYERS: usize = 1024;
 
 impl Architecture {
     /// Checks that the numbers are in range and fit together.

@@ -5,11 +5,9 @@
 //! multiple of 64 values; no operation writes the padding. Operations are named as the field names
 //! them and take shapes from the architecture of the model.
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, sync::Arc};
 
-use sefp::Precision;
-
-use crate::{Norm, Result, WeightMatrix};
+use crate::{MatrixPrecisions, Norm, Result, WeightMatrix};
 
 /// Bytes that [`Slot::Logits`] may take on any device, one row at least.
 pub(crate) const MAX_LOGITS_BYTES: usize = 32 << 20;
@@ -62,8 +60,8 @@ pub struct Batch<'a> {
     pub tokens: &'a [u32],
     /// Position of the first token: how many tokens the KV cache already holds.
     pub position: usize,
-    /// The precision at which the weights of this pass are read.
-    pub precision: Precision,
+    /// The precisions at which the matrices are read in this pass.
+    pub precisions: &'a Arc<MatrixPrecisions>,
 }
 
 /// What is wanted from the end of a forward pass.
@@ -133,11 +131,11 @@ pub trait Backend: Send + Sync {
     /// A device with activation buffers and an empty KV cache of its own.
     fn device(&self) -> Result<Box<dyn Device>>;
 
-    /// Gets the planes of a precision ready now instead of during the first pass that needs them.
-    fn prepare(&self, precision: Precision) -> Result<()>;
+    /// Gets the planes of these precisions ready now instead of during the first pass that needs them.
+    fn prepare(&self, precisions: &MatrixPrecisions) -> Result<()>;
 
-    /// Gives back the memory of the planes above a precision. A pass that needs them gets them again.
-    fn trim(&self, precision: Precision);
+    /// Gives back the memory of the planes above these precisions. A pass that needs them gets them again.
+    fn trim(&self, precisions: &MatrixPrecisions);
 
     /// Bytes of weights in memory because passes needed them.
     fn resident_bytes(&self) -> u64;
@@ -165,17 +163,17 @@ pub trait Device: Send {
     fn kv_bytes(&self) -> u64;
 
     /// Starts a pass: takes the tokens, makes room in the KV cache, makes the planes of the
-    /// precision ready.
+    /// precisions ready.
     fn begin(&mut self, batch: Batch<'_>) -> Result<()>;
 
-    /// `Hidden[t] = embedding[token t]`.
+    /// `Hidden[t] = embedding[token t]`, at the precision of the embedding.
     fn embed(&mut self) -> Result<()>;
 
     /// `Normed = Hidden / sqrt(mean(Hidden^2) + eps) * weight`, row by row.
     fn rms_norm(&mut self, weight: Norm) -> Result<()>;
 
     /// `output[r] = weight * input[rows.start + r]` for every row of `rows`, with the reconstruction
-    /// of the checkpoint at the precision of the pass. `output` starts at its row 0.
+    /// of the checkpoint, at the precision that the pass has for products with this matrix. `output` starts at its row 0.
     fn matmul(&mut self, weight: WeightMatrix, input: Slot, rows: Range<usize>, output: Slot) -> Result<()>;
 
     /// Several products of the same input, as if [`matmul`](Self::matmul) were called for each pair of a

@@ -77,7 +77,7 @@ impl Error {
 
     /// The same error, its message preceded by where it happened.
     #[must_use]
-    pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);
         self
     }

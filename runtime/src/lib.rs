@@ -19,6 +19,7 @@ mod model;
 mod open;
 pub mod pack;
 pub mod preflight;
+mod profile;
 mod rope;
 mod session;
 #[cfg(test)]
@@ -37,6 +38,9 @@ pub use generate::{
 };
 pub use model::Model;
 pub use open::{DeviceChoice, OpenOptions};
+pub use profile::{
+    MatrixPrecisions, NamedProfiles, PartialProfile, PrecisionProfile, ProfileSource, TensorClass,
+};
 pub use rope::Rope;
 pub use sefp::{Precision, Reconstruction, Scale};
 pub use session::Session;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use sefp::{Precision, Reconstruction};
+use sefp::Reconstruction;
 
 use crate::{
-    Architecture, Backend, Checkpoint, DeviceInfo, Norm, Result, Session, WeightMatrix,
+    Architecture, Backend, Checkpoint, DeviceInfo, MatrixPrecisions, PrecisionProfile, Result, Session,
+    WeightMatrix,
     cpu::{CpuBackend, CpuOptions, FullWeights},
+    profile::norm_bytes,
 };
 
 /// A model on a device. Cheap to clone; clones and sessions share the weights.
@@ -50,8 +52,12 @@ impl Model {
     ///
     /// # Errors
     /// As [`CpuBackend::full_precision`].
-    pub fn full_precision(architecture: &Architecture, weights: FullWeights) -> Result<Self> {
-        let backend = Box::new(CpuBackend::full_precision(weights)?);
+    pub fn full_precision(
+        architecture: &Architecture,
+        weights: FullWeights,
+        options: &CpuOptions,
+    ) -> Result<Self> {
+        let backend = Box::new(CpuBackend::full_precision(weights, options)?);
         Ok(Self::new(Shared { architecture: architecture.clone(), checkpoint: None, backend }))
     }
 
@@ -65,31 +71,37 @@ impl Model {
         self
     }
 
-    /// A new session with an empty cache.
+    /// A new session with an empty cache, at a precision or a profile.
     ///
     /// # Errors
-    /// [`MissingPlanes`](crate::ErrorKind::MissingPlanes) when the file does not hold the planes of
-    /// `precision`, [`Device`](crate::ErrorKind::Device).
-    pub fn session(&self, precision: Precision) -> Result<Session> {
-        self.shared.require(precision)?;
-        Ok(Session::new(Arc::clone(&self.shared), self.shared.backend.device()?, precision))
+    /// [`MissingPlanes`](crate::ErrorKind::MissingPlanes) when the file does not hold the planes of the profile,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when the profile names a layer that the model does
+    /// not have, [`Device`](crate::ErrorKind::Device).
+    pub fn session(&self, profile: impl Into<PrecisionProfile>) -> Result<Session> {
+        let profile = profile.into();
+        let precisions = self.shared.resolve(&profile)?;
+        Ok(Session::new(Arc::clone(&self.shared), self.shared.backend.device()?, profile, precisions))
     }
 
-    /// Gets the planes of a precision ready ahead of the first pass that needs them: uploads them to a
+    /// Gets the planes of a precision or a profile ready ahead of the first pass that needs them: uploads them to a
     /// GPU, or asks the system to read them, in the background, from the file.
     ///
     /// # Errors
-    /// [`MissingPlanes`](crate::ErrorKind::MissingPlanes) when the file does not hold them,
-    /// [`Device`](crate::ErrorKind::Device), [`Io`](crate::ErrorKind::Io).
-    pub fn prepare(&self, precision: Precision) -> Result<()> {
-        self.shared.require(precision)?;
-        self.shared.backend.prepare(precision)
+    /// As [`session`](Self::session), and [`Io`](crate::ErrorKind::Io).
+    pub fn prepare(&self, profile: impl Into<PrecisionProfile>) -> Result<()> {
+        let precisions = self.shared.resolve(&profile.into())?;
+        self.shared.backend.prepare(&precisions)
     }
 
-    /// Gives back the memory of the planes above a precision. Sessions stay usable at any precision:
-    /// what they need is uploaded or read again.
-    pub fn trim(&self, precision: Precision) {
-        self.shared.backend.trim(precision);
+    /// Gives back the memory of the planes above a precision or a profile. Sessions stay usable at any
+    /// precision: what they need is uploaded or read again.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when the profile names a layer that the model does
+    /// not have.
+    pub fn trim(&self, profile: impl Into<PrecisionProfile>) -> Result<()> {
+        self.shared.backend.trim(&profile.into().resolve(self.architecture())?);
+        Ok(())
     }
 
     /// Bytes of weights in memory because passes needed them: on a GPU those that were uploaded, on
@@ -113,6 +125,10 @@ impl Model {
         self.device_reason.as_deref()
     }
 
+    pub(crate) fn resolve(&self, profile: &PrecisionProfile) -> Result<Arc<MatrixPrecisions>> {
+        self.shared.resolve(profile)
+    }
+
     /// Which device answers.
     pub fn device_info(&self) -> &DeviceInfo {
         self.shared.backend.info()
@@ -124,23 +140,26 @@ impl Shared {
         &self.architecture
     }
 
-    pub(crate) fn require(&self, precision: Precision) -> Result<()> {
-        self.checkpoint.as_ref().map_or(Ok(()), |checkpoint| checkpoint.require(precision))
+    /// The precision of every matrix, once the model has the layers and the file the planes.
+    pub(crate) fn resolve(&self, profile: &PrecisionProfile) -> Result<Arc<MatrixPrecisions>> {
+        let precisions = profile.resolve(&self.architecture)?;
+        if let Some(checkpoint) = &self.checkpoint {
+            checkpoint.require(precisions.max())?;
+        }
+        Ok(Arc::new(precisions))
     }
 
     /// Every matrix is read once; of the embedding of an untied model one row, which is not counted.
-    pub(crate) fn weight_bytes_per_token(&self, precision: Precision) -> usize {
+    pub(crate) fn weight_bytes_per_token(&self, precisions: &MatrixPrecisions) -> u64 {
         let architecture = &self.architecture;
+        if self.checkpoint.is_some() {
+            return precisions.bytes_per_token(architecture);
+        }
         let matrices = WeightMatrix::all(architecture)
             .filter(|&matrix| architecture.tied_head || matrix != WeightMatrix::Embedding)
             .map(|matrix| matrix.grid(architecture))
-            .map(|grid| match self.checkpoint {
-                Some(_) => grid.bytes(precision),
-                None => grid.rows * grid.cols * size_of::<f32>(),
-            })
-            .sum::<usize>();
-        let norms = Norm::all(architecture).count() * architecture.hidden_size * size_of::<f32>();
-        matrices + norms
+            .map(|grid| grid.rows * grid.cols * size_of::<f32>());
+        (matrices.sum::<usize>() + norm_bytes(architecture)) as u64
     }
 }
 

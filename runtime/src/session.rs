@@ -1,5 +1,5 @@
-//! A session: the KV cache of one text, the position in it, and the precision at which the next
-//! token is computed.
+//! A session: the KV cache of one text, the position in it, and the precisions at which the
+//! next token is computed.
 
 use std::{
     sync::Arc,
@@ -9,7 +9,8 @@ use std::{
 use sefp::Precision;
 
 use crate::{
-    Batch, CancelToken, Candidate, Device, Error, ErrorKind, Output, Result,
+    Batch, CancelToken, Candidate, Device, Error, ErrorKind, MatrixPrecisions, Output, PrecisionProfile,
+    Result,
     forward::{Wanted, forward},
     model::Shared,
 };
@@ -25,7 +26,7 @@ const FIRST_PASS_TOKENS: usize = 32;
 
 /// One text in progress. Made by [`Model::session`](crate::Model::session).
 ///
-/// The precision may change between any two calls. Keys and values already in the cache stay as
+/// The profile may change between any two calls. Keys and values already in the cache stay as
 /// they are: a cache filled at several precisions is *mixed-precision*, and as valid as any.
 ///
 /// After an error the session is as it was after the last pass that succeeded: the tokens up to
@@ -35,7 +36,9 @@ pub struct Session {
     device: Box<dyn Device>,
     position: usize,
     context_length: usize,
-    precision: Precision,
+    profile: PrecisionProfile,
+    /// The profile as the device reads it.
+    precisions: Arc<MatrixPrecisions>,
     /// How long a pass of a prefill may take.
     pass_time: Duration,
     /// Tokens of the next pass of a prefill, from the time that the last one took.
@@ -43,29 +46,45 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(model: Arc<Shared>, device: Box<dyn Device>, precision: Precision) -> Self {
+    pub(crate) fn new(
+        model: Arc<Shared>,
+        device: Box<dyn Device>,
+        profile: PrecisionProfile,
+        precisions: Arc<MatrixPrecisions>,
+    ) -> Self {
         let (pass_time, pass_tokens) = match device.runs_at_once() {
             true => (PASS_TIME * model.architecture().layers.max(1) as u32, FIRST_PASS_TOKENS),
             false => (PASS_TIME, MIN_PASS_TOKENS),
         };
         let context_length = model.architecture().context_length;
-        Self { model, device, position: 0, context_length, precision, pass_time, pass_tokens }
+        Self { model, device, position: 0, context_length, profile, precisions, pass_time, pass_tokens }
     }
 
-    /// The precision of the next pass.
-    pub fn precision(&self) -> Precision {
-        self.precision
+    /// The profile of the next pass.
+    pub fn profile(&self) -> &PrecisionProfile {
+        &self.profile
     }
 
-    /// Sets the precision from the next pass on. Loads nothing by itself: on a CPU the planes are
+    /// Reads every matrix at this precision from the next pass on: [`set_profile`](Self::set_profile) with the
+    /// profile that has it everywhere.
+    ///
+    /// # Errors
+    /// As [`set_profile`](Self::set_profile).
+    pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
+        self.set_profile(precision)
+    }
+
+    /// Sets the profile from the next pass on. Loads nothing by itself: on a CPU the planes are
     /// already mapped, on a GPU the next pass uploads the planes that are missing.
     ///
     /// # Errors
-    /// [`MissingPlanes`](ErrorKind::MissingPlanes) when the file does not hold them (yet); the
-    /// precision stays as it was.
-    pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
-        self.model.require(precision)?;
-        self.precision = precision;
+    /// [`MissingPlanes`](ErrorKind::MissingPlanes) when the file does not hold them (yet),
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) when the profile names a layer that the model does not
+    /// have; the profile stays as it was.
+    pub fn set_profile(&mut self, profile: impl Into<PrecisionProfile>) -> Result<()> {
+        let profile = profile.into();
+        self.precisions = self.model.resolve(&profile)?;
+        self.profile = profile;
         Ok(())
     }
 
@@ -85,9 +104,9 @@ impl Session {
         self.context_length = tokens.max(self.position + 1).min(self.model.architecture().context_length);
     }
 
-    /// Bytes of weights read to compute one token at the present precision.
-    pub fn weight_bytes_per_token(&self) -> usize {
-        self.model.weight_bytes_per_token(self.precision)
+    /// Bytes of weights read to compute one token with the present profile.
+    pub fn weight_bytes_per_token(&self) -> u64 {
+        self.model.weight_bytes_per_token(&self.precisions)
     }
 
     /// Bytes that the KV cache takes at present; it grows in blocks with the context in use.
@@ -235,7 +254,7 @@ impl Session {
     fn pass(&mut self, tokens: &[u32], wanted: Wanted, cancel: &CancelToken) -> Result<Output> {
         cancel.check()?;
         let start = Instant::now();
-        let batch = Batch { tokens, position: self.position, precision: self.precision };
+        let batch = Batch { tokens, position: self.position, precisions: &self.precisions };
         let output = forward(self.device.as_mut(), self.model.architecture(), batch, wanted, cancel)?;
         self.position += tokens.len();
         self.adapt_pass_tokens(tokens.len(), start.elapsed());
@@ -256,7 +275,7 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
             .field("position", &self.position)
-            .field("precision", &self.precision)
+            .field("profile", &format_args!("{}", self.profile))
             .finish_non_exhaustive()
     }
 }

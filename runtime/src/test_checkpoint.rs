@@ -25,6 +25,7 @@ pub(crate) fn write(
         blobs,
         tokenizer_fingerprint: tokenizer_fingerprint.to_owned(),
         provenance: "a test".to_owned(),
+        profiles: Default::default(),
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("model.sefp.safetensors");

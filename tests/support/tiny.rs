@@ -59,6 +59,7 @@ pub fn manifest(architecture: &Architecture) -> Manifest {
         blobs: Vec::new(),
         tokenizer_fingerprint: "none".to_string(),
         provenance: "random weights".to_string(),
+        profiles: Default::default(),
     }
 }
 

@@ -14,7 +14,7 @@ mod statistics;
 use std::io::stdout;
 
 use indicatif::ProgressBar;
-use otaro::{Architecture, CancelToken, Checkpoint, Model, Precision};
+use otaro::{Architecture, CancelToken, Checkpoint, Model, PrecisionProfile};
 
 pub use self::arguments::{Arguments, as_llama_bench_spells};
 use self::{
@@ -32,7 +32,7 @@ use crate::progress;
 struct Work {
     subject: Subject,
     architecture: Architecture,
-    precisions: Vec<Precision>,
+    profiles: Vec<PrecisionProfile>,
     tests: Vec<Test>,
 }
 
@@ -43,9 +43,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for subject in models::subjects(arguments, &cancel)? {
         let checkpoint = Checkpoint::open(&subject.path)?;
         let architecture = checkpoint.architecture().clone();
-        let precisions = plan::precisions(arguments, &checkpoint)?;
+        let profiles = plan::profiles(arguments, &checkpoint)?;
         let tests = plan::tests(arguments, &architecture)?;
-        work.push(Work { subject, architecture, precisions, tests });
+        work.push(Work { subject, architecture, profiles, tests });
     }
     match arguments.latency {
         true => latencies(arguments, &work, &setups, &cancel),
@@ -67,13 +67,13 @@ fn speeds(
         probe: probe.as_ref(),
         cancel,
     };
-    let tests: usize = work.iter().map(|work| work.precisions.len() * work.tests.len()).sum();
+    let tests: usize = work.iter().map(|work| work.profiles.len() * work.tests.len()).sum();
     let runs = tests * setups.len() * runner.repetitions;
     let bar = progress::bar(runs as u64, "measuring", "runs");
     let mut rows = Vec::new();
     let result = work.iter().try_for_each(|work| {
-        let mut each = setups.iter().flat_map(|setup| work.precisions.iter().map(move |&bits| (setup, bits)));
-        each.try_for_each(|(setup, precision)| work.run(setup, precision, &runner, &bar, &mut rows))
+        let each = setups.iter().flat_map(|setup| work.profiles.iter().map(move |profile| (setup, profile)));
+        { each }.try_for_each(|(setup, profile)| work.run(setup, profile, &runner, &bar, &mut rows))
     });
     bar.finish_and_clear();
     let note = match &probe {
@@ -97,7 +97,7 @@ fn latencies(
     let mut rows: Vec<LatencyRow> = Vec::new();
     let mut each = work.iter().flat_map(|work| setups.iter().map(move |setup| (work, setup)));
     let result = each.try_for_each(|(work, setup)| {
-        latency::measure(&work.subject, setup, &work.precisions, arguments.repetitions, cancel, &mut rows)
+        latency::measure(&work.subject, setup, &work.profiles, arguments.repetitions, cancel, &mut rows)
     });
     let note = "E5Mx to E5My: the first token after the change, less the token after it";
     report::print(&mut stdout().lock(), arguments.output, &rows, note)?;
@@ -105,24 +105,24 @@ fn latencies(
 }
 
 impl Work {
-    /// The tests at one precision. The model is opened for them alone, so that what is resident is
-    /// what this precision has read.
+    /// The tests with one profile. The model is opened for them alone, so that what is resident is
+    /// what this profile has read.
     fn run(
         &self,
         setup: &Setup,
-        precision: Precision,
+        profile: &PrecisionProfile,
         runner: &Runner<'_>,
         bar: &ProgressBar,
         rows: &mut Vec<Row>,
     ) -> anyhow::Result<()> {
         let model = Model::open(&self.subject.path, &setup.options())?;
-        let (mut session, mut depth) = (model.session(precision)?, 0);
+        let (mut session, mut depth) = (model.session(profile)?, 0);
         let other_bytes = runner.probe.map_or(0, Probe::bytes) as u64;
         for test in &self.tests {
-            bar.set_message(format!("{} {precision} {test}", self.subject.name));
+            bar.set_message(format!("{} {profile} {test}", self.subject.name));
             if test.depth < depth {
                 // Caches do not shrink: a smaller depth gets one of its own.
-                session = model.session(precision)?;
+                session = model.session(profile)?;
             }
             depth = test.depth;
             let has_peak = memory::forget_peak();
@@ -130,7 +130,7 @@ impl Work {
             let samples = runner.run(&mut session, vocab_size, setup.threads, test, &mut || bar.inc(1))?;
             let mut resident = Resident::now(&self.subject.path, other_bytes);
             resident.peak = resident.peak.filter(|_| has_peak);
-            let of = Measurement { subject: &self.subject, model: &model, setup, precision, test };
+            let of = Measurement { subject: &self.subject, model: &model, setup, profile, test };
             rows.push(Row::new(&of, &session, samples, resident));
         }
         Ok(())

@@ -1,165 +1,124 @@
-//! `otaro eval`: perplexity at every precision.
+//! `otaro eval`: what every precision costs, in perplexity, divergence and answers.
 
-mod perplexity;
+mod arguments;
+mod plot;
 mod report;
+mod subjects;
+mod tasks;
+mod texts;
 
-use std::{path::PathBuf, sync::Arc};
-
-use anyhow::{Context, bail, ensure};
-use otaro::{
-    Checkpoint, DeviceChoice, ErrorKind, Model, OpenOptions, Precision, Reconstruction,
-    cpu::{CpuKernel, CpuOptions, FullWeights},
-    pack::HuggingFaceFolder,
+use std::{
+    io::{Write, stdout},
+    path::Path,
 };
 
+use anyhow::Context;
+use otaro::CancelToken;
+use otaro_eval::BosPolicy;
+use serde_json::json;
+
+pub use self::arguments::Arguments;
 use self::{
-    perplexity::{Windows, perplexity},
     report::{Report, Row},
+    subjects::{Candidate, Subject, check_vocabularies},
+    tasks::Questions,
+    texts::TextSource,
 };
-use crate::{progress, tokens};
-
-#[derive(clap::Args)]
-pub struct Arguments {
-    /// A packed file
-    model: PathBuf,
-    /// Text file, encoded as one string with the model's tokenizer
-    #[arg(long, value_name = "FILE", required_unless_present = "tokens", conflicts_with = "tokens")]
-    text: Option<PathBuf>,
-    /// Token ids instead: a one-dimensional tensor of integers in a safetensors file
-    #[arg(long, value_name = "FILE.safetensors#NAME")]
-    tokens: Option<String>,
-    /// Mantissa bits to evaluate, 3 to 8, separated by commas; all that the file holds by default
-    #[arg(long, value_delimiter = ',')]
-    bits: Vec<Precision>,
-    /// midpoint, truncate or both; what the file says by default
-    #[arg(long, value_parser = parse_reconstructions)]
-    reconstruction: Option<Reconstructions>,
-    /// Tokens of a window; the context of the model, but at most 512, by default
-    #[arg(long)]
-    context: Option<usize>,
-    /// Windows from the start of the text; all by default
-    #[arg(long)]
-    windows: Option<usize>,
-    /// auto, cpu or gpu
-    #[arg(long, default_value_t)]
-    device: DeviceChoice,
-    /// Kernels of the CPU (plain, exact, int8, avx2, avx512-vnni, neon-dotprod, neon-i8mm); the fastest by default
-    #[arg(long, value_name = "NAME")]
-    kernel: Option<CpuKernel>,
-    /// Hugging Face folder of the unquantised model, evaluated in f32 on the CPU as the first row
-    #[arg(long, value_name = "FOLDER")]
-    reference: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// The reconstructions that `--reconstruction` asks for.
-#[derive(Clone)]
-struct Reconstructions(Vec<Reconstruction>);
-
-fn parse_reconstructions(text: &str) -> Result<Reconstructions, String> {
-    match text {
-        "both" => Ok(Reconstructions(Reconstruction::ALL.to_vec())),
-        name => match name.parse() {
-            Ok(reconstruction) => Ok(Reconstructions(vec![reconstruction])),
-            Err(error) => Err(format!("{error}, or both")),
-        },
-    }
-}
+use crate::{files, progress};
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let checkpoint = Arc::new(Checkpoint::open(&arguments.model)?);
-    let windows = windows(arguments, &checkpoint)?;
-    let rounds = rounds(arguments, &checkpoint)?;
     let cancel = progress::cancel_on_interrupt()?;
-    let mut report = Report::new(arguments.model.clone(), &windows);
-    let evaluations: usize = rounds.iter().map(|round| round.precisions.len()).sum();
-    let bar = progress::bar((evaluations * windows.tokens()) as u64, "evaluating", "tokens");
-    for round in rounds {
-        // One model at a time: each takes memory of its own on a GPU, and the reference in any case.
-        let model = round.open(arguments, &checkpoint)?;
-        for precision in round.precisions {
-            let result =
-                perplexity(&model, precision, &windows, &cancel, &mut |tokens| bar.inc(tokens as u64));
-            match result {
-                Ok(measured) => {
-                    report.rows.push(Row::new(&model, precision, round.reconstruction, &measured))
-                }
-                // Hours of work are not thrown away: what is finished is printed.
-                Err(error) if error.kind() == ErrorKind::Cancelled => {
-                    bar.finish_and_clear();
-                    report.print(arguments.json)?;
-                    return Err(error.into());
-                }
-                Err(error) => return Err(error.into()),
+    let subjects = arguments.models.iter().map(Subject::open).collect::<anyhow::Result<Vec<_>>>()?;
+    let reference = arguments.reference.as_deref().map(|folder| Subject::open_folder(folder, None));
+    let reference = reference.transpose()?;
+    let all: Vec<&Subject> = subjects.iter().chain(&reference).collect();
+    check_vocabularies(&all)?;
+    let text = TextSource::open(arguments, &all)?;
+    let questions = Questions::open(arguments, &all)?;
+    let models = Models::load(arguments, &subjects, reference.as_ref())?;
+    measure(arguments, models, text, &questions, &cancel)
+}
+
+/// The models with their weights.
+pub struct Models {
+    pub reference: Option<Candidate>,
+    pub candidates: Vec<Candidate>,
+}
+
+impl Models {
+    fn load(
+        arguments: &Arguments,
+        subjects: &[Subject],
+        reference: Option<&Subject>,
+    ) -> anyhow::Result<Self> {
+        let mut candidates = Vec::new();
+        for subject in subjects {
+            candidates.extend(subject.candidates(arguments)?);
+        }
+        let reference = reference.map(|subject| subject.candidates(arguments)).transpose()?;
+        Ok(Self { reference: reference.and_then(|mut candidates| candidates.pop()), candidates })
+    }
+
+    /// The reference first, if it is a model.
+    fn all(&mut self) -> impl Iterator<Item = &mut Candidate> {
+        self.reference.iter_mut().chain(&mut self.candidates)
+    }
+}
+
+/// Measures everything that was asked for. Hours of work are not thrown away: what is finished is printed,
+/// whatever came between.
+fn measure(
+    arguments: &Arguments,
+    mut models: Models,
+    text: Option<TextSource>,
+    questions: &Questions,
+    cancel: &CancelToken,
+) -> anyhow::Result<()> {
+    let mut report = Report { conditions: Vec::new(), fields: Vec::new(), rows: Vec::new() };
+    report.rows.extend(models.reference.iter().map(|reference| Row::new(reference.label.clone(), true)));
+    report.rows.extend(models.candidates.iter().map(|candidate| Row::new(candidate.label.clone(), false)));
+    let names: Vec<_> = arguments.models.iter().map(|model| model.path.display().to_string()).collect();
+    report.fields.push(("models", json!(names)));
+    let result = match text {
+        Some(text) => text.measure(arguments, &mut models, &mut report, cancel),
+        None => Ok(()),
+    };
+    let result = result.and_then(|()| questions.measure(&mut models, &mut report, cancel));
+    let finished = report.rows.iter().any(|row| !row.figures.is_empty());
+    if result.is_ok() || finished {
+        publish(arguments, &report)?;
+    }
+    result
+}
+
+/// Prints the report, or writes it where it is to go.
+fn publish(arguments: &Arguments, report: &Report) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.plot {
+        write_file(path, plot::draw(report)?.as_bytes())?;
+    }
+    let mut bytes = Vec::new();
+    report.write(&mut bytes, arguments.format)?;
+    if let Some(path) = &arguments.out {
+        match write_file(path, &bytes) {
+            Ok(()) => return Ok(()),
+            // It is printed after all, not lost.
+            Err(error) => {
+                stdout().write_all(&bytes)?;
+                return Err(error);
             }
         }
     }
-    bar.finish_and_clear();
-    Ok(report.print(arguments.json)?)
+    Ok(stdout().write_all(&bytes)?)
 }
 
-fn windows(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Windows> {
-    let tokens = match (&arguments.tokens, &arguments.text) {
-        (Some(reference), _) => tokens::read(reference)?,
-        (None, Some(path)) => {
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            tokens::encode(checkpoint, &text)?
-        }
-        (None, None) => bail!("give --text or --tokens"),
-    };
-    let limit = checkpoint.architecture().context_length;
-    let context = arguments.context.unwrap_or(limit.min(512));
-    ensure!((2..=limit).contains(&context), "--context is {context}, it must be 2 to {limit} for this model");
-    let windows = Windows::new(tokens, context, arguments.windows);
-    ensure!(windows.count() > 0, "the text has {} tokens, fewer than one window of {context}", windows.given);
-    Ok(windows)
-}
-
-/// Evaluations with one model.
-struct Round {
-    /// `None` is the unquantised reference, which has one precision whatever it is called.
-    reconstruction: Option<Reconstruction>,
-    precisions: Vec<Precision>,
-}
-
-fn rounds(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Vec<Round>> {
-    let available = checkpoint.available()?;
-    let precisions: Vec<_> = match arguments.bits.as_slice() {
-        [] => Precision::ALL.into_iter().rev().filter(|&precision| precision <= available).collect(),
-        bits => bits.to_vec(),
-    };
-    for &precision in &precisions {
-        checkpoint.require(precision)?;
+/// What was done about BOS, in words.
+fn describe_bos(policy: BosPolicy, bos: Option<u32>) -> String {
+    match bos {
+        Some(bos) => format!("each after BOS {bos} (--bos {policy})"),
+        None => format!("no BOS (--bos {policy})"),
     }
-    let reconstructions = match &arguments.reconstruction {
-        None => vec![checkpoint.reconstruction()],
-        Some(Reconstructions(reconstructions)) => reconstructions.clone(),
-    };
-    let reference = arguments.reference.iter();
-    let reference = reference.map(|_| Round { reconstruction: None, precisions: vec![Precision::MAX] });
-    let quantised = reconstructions
-        .into_iter()
-        .map(|reconstruction| Round { reconstruction: Some(reconstruction), precisions: precisions.clone() });
-    Ok(reference.chain(quantised).collect())
 }
 
-impl Round {
-    fn open(&self, arguments: &Arguments, checkpoint: &Arc<Checkpoint>) -> anyhow::Result<Model> {
-        match (self.reconstruction, &arguments.reference) {
-            (None, Some(folder)) => {
-                let mut source = HuggingFaceFolder::open(folder)?;
-                let architecture = checkpoint.architecture();
-                ensure!(source.architecture() == architecture, "{} is another model", folder.display());
-                Ok(Model::full_precision(architecture, FullWeights::load(architecture, &mut source)?)?)
-            }
-            (reconstruction, _) => {
-                let cpu = CpuOptions { kernel: arguments.kernel, ..CpuOptions::default() };
-                let options = OpenOptions { device: arguments.device, reconstruction, cpu };
-                Ok(Model::on_device(Arc::clone(checkpoint), &options)?)
-            }
-        }
-    }
+fn write_file(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    files::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

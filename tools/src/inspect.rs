@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::bail;
 use otaro::{
-    Architecture, Checkpoint, Precision,
+    Architecture, Checkpoint, Precision, PrecisionProfile,
     checkpoint::{Section, SectionCheck},
 };
 use serde::Serialize;
@@ -41,6 +41,7 @@ struct Report {
     provenance: String,
     sections: Vec<SectionReport>,
     precisions: Vec<PrecisionReport>,
+    profiles: Vec<ProfileReport>,
 }
 
 #[derive(Serialize)]
@@ -69,6 +70,19 @@ struct PrecisionReport {
     mantissa_bits: u32,
     bits_per_weight: f64,
     /// Bytes of the file from its start that this precision needs.
+    file_bytes: u64,
+    complete: bool,
+}
+
+/// A profile that the file carries.
+#[derive(Serialize)]
+struct ProfileReport {
+    name: String,
+    profile: PrecisionProfile,
+    bits_per_weight: f64,
+    /// Bytes of weights that are read to compute a token.
+    bytes_per_token: u64,
+    /// Bytes of the file from its start that this profile needs.
     file_bytes: u64,
     complete: bool,
 }
@@ -126,7 +140,21 @@ impl Report {
                 complete: needed <= file_bytes,
             }
         });
+        let profile = |(name, profile): (&str, &PrecisionProfile)| {
+            let architecture = checkpoint.architecture();
+            let resolved = profile.resolve(architecture)?;
+            let needed = sections[Section::completing(resolved.max()) as usize].end;
+            anyhow::Ok(ProfileReport {
+                name: name.to_string(),
+                profile: profile.clone(),
+                bits_per_weight: resolved.bits_per_weight(architecture),
+                bytes_per_token: resolved.bytes_per_token(architecture),
+                file_bytes: needed,
+                complete: needed <= file_bytes,
+            })
+        };
         Ok(Self {
+            profiles: checkpoint.profiles().iter().map(profile).collect::<anyhow::Result<_>>()?,
             file: checkpoint.path().to_path_buf(),
             format_version: checkpoint.version().to_string(),
             file_bytes,
@@ -180,6 +208,25 @@ impl Report {
             let complete = if row.complete { "yes" } else { "no" };
             let (precision, bits) = (&row.precision, row.bits_per_weight);
             writeln!(out, "  {precision:<9}  {bits:>11.3}  {:>21}  {complete}", row.file_bytes)?;
+        }
+        self.print_profiles(out)
+    }
+
+    fn print_profiles(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let Some(width) = self.profiles.iter().map(|row| row.name.len()).max().map(|width| width.max(7))
+        else {
+            return Ok(());
+        };
+        let name = "profile";
+        writeln!(
+            out,
+            "\n  {name:<width$}  bits/weight  bytes/token  needs the first bytes  complete  entries"
+        )?;
+        for row in &self.profiles {
+            let complete = if row.complete { "yes" } else { "no" };
+            let (name, bits, bytes) = (&row.name, row.bits_per_weight, row.bytes_per_token);
+            write!(out, "  {name:<width$}  {bits:>11.3}  {bytes:>11}  {:>21}", row.file_bytes)?;
+            writeln!(out, "  {complete:<8}  {}", row.profile)?;
         }
         Ok(())
     }

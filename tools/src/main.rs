@@ -2,9 +2,12 @@
 
 mod bench;
 mod eval;
+mod files;
 mod inspect;
 mod pack;
+mod profile;
 mod progress;
+mod table;
 mod tokens;
 
 use std::process::ExitCode;
@@ -25,8 +28,10 @@ enum Command {
     Pack(pack::Arguments),
     /// Show what a packed file holds
     Inspect(inspect::Arguments),
-    /// Measure perplexity at every precision
+    /// Measure what every precision costs: perplexity, divergence from the unquantised model, answers
     Eval(eval::Arguments),
+    /// Search for the precision profiles that lose least for their bits
+    Profile(profile::Arguments),
     /// Measure speed and memory, in the grammar of llama-bench
     Bench(bench::Arguments),
 }
@@ -40,6 +45,7 @@ fn main() -> ExitCode {
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {

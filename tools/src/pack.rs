@@ -1,10 +1,13 @@
 //! `otaro pack`
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use otaro::{
-    Checkpoint, Reconstruction, Scale,
+    Checkpoint, NamedProfiles, Reconstruction, Scale,
     pack::{PackOptions, pack_folder},
 };
 
@@ -22,6 +25,10 @@ pub struct Arguments {
     /// How finely groups of weights are scaled: fine (eight steps an octave) or power-of-two (the paper's)
     #[arg(long, default_value_t)]
     scale: Scale,
+    /// A JSON file of precision profiles that the file is to carry, by name, as in
+    /// {"balanced": {"all": 4, "head": 8}}
+    #[arg(long, value_name = "FILE")]
+    profile_file: Option<PathBuf>,
     /// Replace the output if it exists
     #[arg(long)]
     force: bool,
@@ -30,9 +37,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let output = &arguments.output;
     ensure!(arguments.force || !output.exists(), "{} exists; --force replaces it", output.display());
+    let profiles = match &arguments.profile_file {
+        Some(path) => read_profiles(path)?,
+        None => NamedProfiles::default(),
+    };
+    let options = PackOptions { reconstruction: arguments.reconstruction, scale: arguments.scale, profiles };
     let cancel = progress::cancel_on_interrupt()?;
     let bar = progress::bar(0, "packing", "weights");
-    let options = PackOptions { reconstruction: arguments.reconstruction, scale: arguments.scale };
     pack_folder(&arguments.folder, output, &options, &mut |progress| {
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
@@ -48,4 +59,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         checkpoint.available()?,
     );
     Ok(())
+}
+
+fn read_profiles(path: &Path) -> anyhow::Result<NamedProfiles> {
+    let json = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    NamedProfiles::from_json(&json).with_context(|| path.display().to_string())
 }

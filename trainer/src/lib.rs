@@ -1,6 +1,7 @@
 //! otaro-trainer: one fine-tuning, one checkpoint, every precision (OTARo, arXiv 2511.13147).
 
 mod atomic;
+pub mod calibrate;
 pub mod command;
 pub mod data;
 pub mod kernels;

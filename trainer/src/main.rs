@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use otaro::CancelToken;
 use otaro_trainer::{
-    command::{Arguments, Chore, Outcome, RunArguments, gradients, run, study},
+    command::{Arguments, Chore, Outcome, RunArguments, calibrate, gradients, run, study},
     memory::keep_freed_memory,
     report,
     train::{Alone, launched_processes},
@@ -32,6 +32,7 @@ fn execute(arguments: &Arguments) -> Result<ExitCode> {
     );
     let outcome = match &arguments.chore {
         Chore::Run(arguments) => train(arguments, &cancel)?,
+        Chore::Calibrate(arguments) => calibrate(arguments, &cancel)?,
         Chore::Gradients(arguments) => {
             println!("{}", serde_json::to_string_pretty(&gradients(arguments, &cancel)?)?);
             Outcome::Finished

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Parser;
 use otaro::{
-    CancelToken, DeviceChoice, GenerateOptions, OpenOptions, Precision, SamplerSettings,
+    CancelToken, DeviceChoice, GenerateOptions, OpenOptions, Precision, ProfileSource, SamplerSettings,
     cpu::{CpuKernel, CpuOptions},
 };
 
@@ -23,6 +23,10 @@ pub struct Arguments {
     /// Mantissa bits, 3 to 8; as many as the file holds by default
     #[arg(long, value_name = "N")]
     pub bits: Option<Precision>,
+    /// Mantissa bits by class and layer, as in head=8,mlp=3,layers.0=6; or a JSON file, or the name of a
+    /// profile in the model file; what it does not name is read at --bits
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<ProfileSource>,
     /// auto, cpu or gpu
     #[arg(long, default_value_t)]
     pub device: DeviceChoice,

@@ -1,10 +1,12 @@
 //! What a person types: a question, or a command.
 
-use otaro::Precision;
+use otaro::{Precision, ProfileSource};
 
 /// What is shown on `/help`.
 pub const HELP: &str = "\
 /bits N    read N mantissa bits of every weight from now on, 3 to 8; also while an answer comes
+/profile P the same by class and layer, as in /profile 4,head=8,layers.0=6; or a JSON file, or the name
+           of a profile in the model file
 /stats     what the last answer cost
 /reset     begin a new conversation
 /help      this
@@ -18,6 +20,8 @@ pub enum Input {
     Question(String),
     /// `/bits N`
     Bits(Precision),
+    /// `/profile P`
+    Profile(ProfileSource),
     /// `/stats`
     Stats,
     /// `/reset`
@@ -41,6 +45,10 @@ pub fn parse(line: &str) -> Input {
         "/bits" => match argument.trim().parse() {
             Ok(precision) => Input::Bits(precision),
             Err(error) => Input::Unknown(format!("{error}, as in /bits 5")),
+        },
+        "/profile" => match argument.parse() {
+            Ok(source) => Input::Profile(source),
+            Err(error) => Input::Unknown(error.to_string()),
         },
         "/stats" => Input::Stats,
         "/reset" => Input::Reset,

@@ -5,12 +5,13 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use otaro::{Answer, CancelToken, Conversation, FinishReason, GenerateOptions, Metrics};
+use otaro::{Answer, CancelToken, Conversation, FinishReason, GenerateOptions, Metrics, PrecisionProfile};
 
 use crate::{
     answer,
     arguments::Arguments,
     commands::{HELP, Input, parse},
+    dial::Dial,
     events::{Event, Events},
     report,
 };
@@ -29,6 +30,7 @@ pub struct Chat {
 /// What was typed and not dealt with yet.
 struct Waiting {
     events: Events,
+    dial: Dial,
     /// Lines that were typed while an answer came.
     lines: VecDeque<String>,
     /// Whether commands reach an answer that is being written. Where the input is a file, every
@@ -44,6 +46,7 @@ impl Chat {
         cancel: CancelToken,
         events: Events,
         conversation: Conversation,
+        dial: Dial,
     ) -> Self {
         Self {
             conversation,
@@ -52,6 +55,7 @@ impl Chat {
             cancel,
             waiting: Waiting {
                 events,
+                dial,
                 lines: VecDeque::new(),
                 live: io::stdin().is_terminal(),
                 ended: false,
@@ -104,10 +108,11 @@ impl Chat {
             Input::Help => eprintln!("{HELP}"),
             Input::Unknown(message) => eprintln!("{message}"),
             Input::Stats => self.print_stats(),
-            Input::Bits(precision) => match self.conversation.set_precision(precision) {
-                Ok(()) => eprintln!("[{precision}]"),
-                Err(error) => report(&error.into()),
-            },
+            Input::Bits(precision) => {
+                let profile = self.waiting.dial.bits(precision);
+                self.turn(Ok(profile));
+            }
+            Input::Profile(source) => self.turn(self.waiting.dial.profile(&source)),
             Input::Reset => {
                 self.conversation.reset(self.system.as_deref())?;
                 eprintln!("[a new conversation]");
@@ -117,12 +122,19 @@ impl Chat {
         Ok(true)
     }
 
+    fn turn(&mut self, profile: otaro::Result<PrecisionProfile>) {
+        match profile.and_then(|profile| self.conversation.set_profile(profile)) {
+            Ok(()) => eprintln!("[{}]", self.conversation.profile()),
+            Err(error) => report(&error.into()),
+        }
+    }
+
     fn print_stats(&self) {
         if let Some(metrics) = &self.last {
             eprintln!("{metrics}");
         }
         let (held, size) = self.conversation.context();
-        eprintln!("context    {held} of {size} tokens, {}", self.conversation.precision());
+        eprintln!("context    {held} of {size} tokens, {}", self.conversation.profile());
     }
 
     fn answer(&mut self, question: &str) -> anyhow::Result<()> {
@@ -207,10 +219,8 @@ impl Waiting {
 
     fn deal_with_line(&mut self, line: String, answer: &mut Answer<'_>, cancel: &CancelToken) {
         match parse(&line) {
-            Input::Bits(precision) => match answer.set_precision(precision) {
-                Ok(()) => eprintln!("[{precision} from here]"),
-                Err(error) => report(&error.into()),
-            },
+            Input::Bits(precision) => turn(answer, Ok(self.dial.bits(precision))),
+            Input::Profile(source) => turn(answer, self.dial.profile(&source)),
             Input::Stats => eprintln!("\n{}", answer.metrics()),
             Input::Help => eprintln!("{HELP}"),
             Input::Unknown(message) => eprintln!("{message}"),
@@ -221,5 +231,12 @@ impl Waiting {
                 self.lines.push_back(line);
             }
         }
+    }
+}
+
+fn turn(answer: &mut Answer<'_>, profile: otaro::Result<PrecisionProfile>) {
+    match profile.and_then(|profile| answer.set_profile(profile)) {
+        Ok(()) => eprintln!("[{} from here]", answer.profile()),
+        Err(error) => report(&error.into()),
     }
 }

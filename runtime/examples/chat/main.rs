@@ -10,6 +10,7 @@
 mod answer;
 mod arguments;
 mod commands;
+mod dial;
 mod events;
 mod interactive;
 mod model;
@@ -23,7 +24,7 @@ use std::{
 use clap::Parser;
 use otaro::{CancelToken, Checkpoint, Conversation, FinishReason, Model};
 
-use self::{arguments::Arguments, events::Events, model::NoModel};
+use self::{arguments::Arguments, dial::Dial, events::Events, model::NoModel};
 
 /// The exit status when there is nothing to run with: wrong arguments, no model.
 const USAGE: u8 = 2;
@@ -55,12 +56,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let events = Events::listen(&cancel, arguments.prompt.is_none())?;
 
     let checkpoint = Arc::new(model::open(arguments.model.as_deref(), &cancel)?);
-    let precision = match arguments.bits {
-        Some(precision) => precision,
-        None => checkpoint.available()?,
-    };
+    let (dial, profile) = Dial::new(&checkpoint, arguments)?;
     let model = Model::on_device(Arc::clone(&checkpoint), &arguments.open_options())?;
-    let mut conversation = Conversation::new(&model, precision)?;
+    let mut conversation = Conversation::new(&model, profile)?;
     conversation.set_sampler(sampler)?;
     conversation.reset(arguments.system.as_deref())?;
 
@@ -68,7 +66,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(prompt) => answer_once(arguments, &cancel, &mut conversation, prompt),
         None => {
             greet(&checkpoint, &model, &conversation);
-            interactive::Chat::new(arguments, cancel, events, conversation).run()?;
+            interactive::Chat::new(arguments, cancel, events, conversation, dial).run()?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -95,7 +93,7 @@ fn answer_once(
 
 fn greet(checkpoint: &Checkpoint, model: &Model, conversation: &Conversation) {
     eprintln!("{}", checkpoint.path().display());
-    eprintln!("{} on {}; /help says what you can do", conversation.precision(), model.device_info());
+    eprintln!("{} on {}; /help says what you can do", conversation.profile(), model.device_info());
     if let Some(reason) = model.device_reason() {
         eprintln!("why this device: {reason}");
     }

@@ -7,12 +7,14 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use sefp::{Reconstruction, Scale};
 
 use super::{Manifest, Section, SectionInfo, layout::SECTION_ALIGNMENT};
-use crate::{Architecture, Error, ErrorKind, Result};
+use crate::{Architecture, Error, ErrorKind, NamedProfiles, Result};
 
 /// The value of `format`.
 const FORMAT: &str = "sefp";
 /// The version that this build writes. It reads every minor version of this major one.
 const VERSION: &str = "2.0";
+/// The field of the named profiles, which a file need not have.
+const PROFILES: &str = "profiles";
 /// Bytes of the length in front of the header.
 pub(super) const LENGTH_BYTES: u64 = 8;
 /// No header is longer: a model of 1000 layers needs 8 MiB. Bounds what a hostile length can allocate.
@@ -27,6 +29,7 @@ pub(super) struct Header {
     pub(super) tokenizer_fingerprint: String,
     pub(super) provenance: String,
     pub(super) version: String,
+    pub(super) profiles: NamedProfiles,
     /// In the order of [`Section::ALL`].
     pub(super) sections: Vec<SectionInfo>,
     entries: Metadata,
@@ -62,7 +65,11 @@ pub(super) fn metadata(manifest: &Manifest, sections: &[SectionInfo]) -> Result<
         ("tokenizer_fingerprint", manifest.tokenizer_fingerprint.clone()),
         ("provenance", manifest.provenance.clone()),
     ];
-    Ok(pairs.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
+    let profiles = match manifest.profiles.is_empty() {
+        true => None,
+        false => Some((PROFILES, json(serde_json::to_string(&manifest.profiles))?)),
+    };
+    Ok(pairs.into_iter().chain(profiles).map(|(key, value)| (key.to_string(), value)).collect())
 }
 
 impl Header {
@@ -85,6 +92,7 @@ impl Header {
         let tokenizer_fingerprint = fields.get("tokenizer_fingerprint")?.to_string();
         let provenance = fields.get("provenance")?.to_string();
         Ok(Self {
+            profiles: fields.profiles(&architecture)?,
             architecture,
             reconstruction,
             scale,
@@ -179,6 +187,18 @@ impl Fields<'_> {
             return Ok(());
         }
         Err(not_ours(&format!("metadata field '{name}' is '{found}', this build reads '{value}'")))
+    }
+
+    /// The named profiles, all of which fit the model.
+    fn profiles(&self, architecture: &Architecture) -> Result<NamedProfiles> {
+        if !self.0.contains_key(PROFILES) {
+            return Ok(NamedProfiles::default());
+        }
+        let profiles: NamedProfiles = self.json(PROFILES)?;
+        profiles.check(architecture).map_err(|error| {
+            Error::new(ErrorKind::Corrupt, format!("metadata field '{PROFILES}'")).with_source(error)
+        })?;
+        Ok(profiles)
     }
 
     fn choice<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(&self, name: &str) -> Result<T> {

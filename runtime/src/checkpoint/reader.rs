@@ -12,7 +12,7 @@ use super::{
     layout::plane_name,
     source::{ModelSource, Opened},
 };
-use crate::{Architecture, Error, ErrorKind, Norm, Result, WeightMatrix};
+use crate::{Architecture, Error, ErrorKind, NamedProfiles, Norm, Result, WeightMatrix};
 
 #[cfg(target_endian = "big")]
 compile_error!("the planes of a checkpoint are little-endian words, used straight from the map");
@@ -113,6 +113,11 @@ impl Checkpoint {
     /// Where the weights come from.
     pub fn provenance(&self) -> &str {
         &self.header.provenance
+    }
+
+    /// The profiles that the file carries.
+    pub fn profiles(&self) -> &NamedProfiles {
+        &self.header.profiles
     }
 
     /// All metadata of the file as key and value, unknown fields included, sorted by key.

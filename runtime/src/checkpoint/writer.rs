@@ -19,7 +19,7 @@ use super::{
     Section, SectionInfo, header,
     layout::{Layout, SECTION_ALIGNMENT, plane_name},
 };
-use crate::{Architecture, Error, ErrorKind, Norm, Result, WeightMatrix, hex::hex};
+use crate::{Architecture, Error, ErrorKind, NamedProfiles, Norm, Result, WeightMatrix, hex::hex};
 
 /// Weights read and quantised at a time: 32 MiB of f32.
 const BLOCK_WEIGHTS: usize = 8 << 20;
@@ -57,6 +57,8 @@ pub struct Manifest {
     pub tokenizer_fingerprint: String,
     /// Where the weights come from, in words or JSON.
     pub provenance: String,
+    /// Precision profiles that suit the model.
+    pub profiles: NamedProfiles,
 }
 
 /// How far a writer has come.
@@ -76,13 +78,16 @@ pub struct WriteProgress {
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) when the disk is full or the folder cannot be written,
-/// [`InvalidWeight`](ErrorKind::InvalidWeight) naming tensor, row and column, whatever the source returns.
+/// [`InvalidWeight`](ErrorKind::InvalidWeight) naming tensor, row and column,
+/// [`InvalidArgument`](ErrorKind::InvalidArgument) for a profile that does not fit the model, whatever the source
+/// returns.
 pub fn write_checkpoint(
     path: &Path,
     manifest: &Manifest,
     source: &mut dyn WeightSource,
     progress: &mut dyn FnMut(WriteProgress) -> Result<()>,
 ) -> Result<()> {
+    manifest.profiles.check(&manifest.architecture)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = temporary_in(folder).map_err(|e| Error::io("cannot write to folder", folder, e))?;
     let at_path = |error: std::io::Error| Error::io("cannot write", path, error);

@@ -2,10 +2,7 @@
 
 use std::{
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use sefp::{Precision, Reconstruction};
@@ -29,8 +26,8 @@ use super::{
     weights::{FullWeights, Weights},
 };
 use crate::{
-    Backend, Batch, Checkpoint, Device, DeviceInfo, DeviceKind, Norm, Output, Readback, Result, Slot,
-    WeightMatrix, device::MAX_LOGITS_BYTES, rope::Rope,
+    Backend, Batch, Checkpoint, Device, DeviceInfo, DeviceKind, MatrixPrecisions, Norm, Output,
+    PrecisionProfile, Readback, Result, Slot, WeightMatrix, device::MAX_LOGITS_BYTES, rope::Rope,
 };
 
 /// Tokens of a pass: enough that the decoding of a tile does not count beside the multiplying.
@@ -43,7 +40,7 @@ pub struct CpuBackend {
     pool: Arc<Pool>,
     kv_format: KvFormat,
     kernel: CpuKernel,
-    sections: Arc<AtomicUsize>,
+    read: Arc<PlanesRead>,
     info: DeviceInfo,
 }
 
@@ -62,13 +59,18 @@ impl CpuBackend {
     }
 
     /// A backend over unquantised weights with an unquantised KV cache: the reference. It ignores
-    /// the precision of a pass.
+    /// the precision of a pass. Of the options it takes the threads, and [`CpuKernel::Plain`] for the
+    /// twins; anything else means [`CpuKernel::Exact`], whose products of unquantised weights are those of the
+    /// twins but for their rounding: multiply-adds are fused where the processor has them.
     ///
     /// # Errors
     /// [`Device`](crate::ErrorKind::Device) when the system has no threads to give.
-    pub fn full_precision(weights: FullWeights) -> Result<Self> {
-        let kernel = Some(CpuKernel::Exact);
-        let options = CpuOptions { kv_format: KvFormat::F32, kernel, ..CpuOptions::default() };
+    pub fn full_precision(weights: FullWeights, options: &CpuOptions) -> Result<Self> {
+        let kernel = match options.kernel {
+            Some(CpuKernel::Plain) => CpuKernel::Plain,
+            _ => CpuKernel::Exact,
+        };
+        let options = CpuOptions { kv_format: KvFormat::F32, kernel: Some(kernel), ..*options };
         Self::with(Weights::Full(Box::new(weights)), &options)
     }
 
@@ -82,7 +84,7 @@ impl CpuBackend {
             pool: Arc::new(pool),
             kv_format: options.kv_format,
             kernel,
-            sections: Arc::default(),
+            read: Arc::default(),
             info,
         })
     }
@@ -104,37 +106,60 @@ impl Backend for CpuBackend {
             weights: Arc::clone(&self.weights),
             pool: Arc::clone(&self.pool),
             plain: self.kernel == CpuKernel::Plain,
-            sections: Arc::clone(&self.sections),
-            pass: Pass::default(),
+            read: Arc::clone(&self.read),
+            pass: Pass {
+                tokens: Vec::new(),
+                position: 0,
+                precisions: Arc::new(PrecisionProfile::from(Precision::MAX).resolve(architecture)?),
+                rope_table: Vec::new(),
+            },
         }))
     }
 
     /// Asks the system to read ahead.
-    fn prepare(&self, precision: Precision) -> Result<()> {
+    fn prepare(&self, precisions: &MatrixPrecisions) -> Result<()> {
         match &*self.weights {
-            Weights::Packed { checkpoint, .. } => checkpoint.read_ahead(precision),
+            Weights::Packed { checkpoint, .. } => checkpoint.read_ahead(precisions),
             Weights::Full(_) => Ok(()),
         }
     }
 
-    fn trim(&self, precision: Precision) {
+    fn trim(&self, precisions: &MatrixPrecisions) {
         if let Weights::Packed { checkpoint, .. } = &*self.weights {
-            checkpoint.trim(precision);
-            self.sections.fetch_min(sections(precision), Ordering::Relaxed);
+            checkpoint.trim(precisions);
+            self.read.trim(precisions);
         }
     }
 
     /// Bytes of the planes that passes have read since they were last given back.
     fn resident_bytes(&self) -> u64 {
-        let precision =
-            Precision::ALL.into_iter().find(|&p| sections(p) == self.sections.load(Ordering::Relaxed));
-        precision.map_or(0, |precision| self.weights.bytes(precision))
+        self.read.lock().as_ref().map_or(0, |read| self.weights.bytes(read))
     }
 }
 
-/// The base and bit planes of a precision.
-fn sections(precision: Precision) -> usize {
-    1 + precision.bit_planes()
+/// The planes that passes have read since they were last given back; `None` before the first pass.
+#[derive(Debug, Default)]
+struct PlanesRead(Mutex<Option<MatrixPrecisions>>);
+
+impl PlanesRead {
+    fn lock(&self) -> MutexGuard<'_, Option<MatrixPrecisions>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pass reads these.
+    fn add(&self, precisions: &MatrixPrecisions) {
+        let mut read = self.lock();
+        match &*read {
+            Some(already) if already.covers(precisions) => {}
+            Some(already) => *read = Some(already.union(precisions)),
+            None => *read = Some(precisions.clone()),
+        }
+    }
+
+    fn trim(&self, precisions: &MatrixPrecisions) {
+        let mut read = self.lock();
+        *read = read.as_ref().map(|read| read.intersection(precisions));
+    }
 }
 
 /// Activations and KV cache of one session on the CPU.
@@ -144,8 +169,7 @@ struct CpuDevice {
     pool: Arc<Pool>,
     /// Whether only twins compute.
     plain: bool,
-    /// The most base and bit planes that a pass has read.
-    sections: Arc<AtomicUsize>,
+    read: Arc<PlanesRead>,
     rope: Rope,
     slots: Slots,
     products: Products,
@@ -159,14 +183,8 @@ struct CpuDevice {
 struct Pass {
     tokens: Vec<u32>,
     position: usize,
-    precision: Precision,
+    precisions: Arc<MatrixPrecisions>,
     rope_table: Vec<[f32; 2]>,
-}
-
-impl Default for Pass {
-    fn default() -> Self {
-        Self { tokens: Vec::new(), position: 0, precision: Precision::MAX, rope_table: Vec::new() }
-    }
 }
 
 impl CpuDevice {
@@ -207,18 +225,18 @@ impl Device for CpuDevice {
             keys.grow(batch.position + rows);
             values.grow(batch.position + rows);
         }
-        self.sections.fetch_max(sections(batch.precision), Ordering::Relaxed);
+        self.read.add(batch.precisions);
         self.pass = Pass {
             tokens: batch.tokens.to_vec(),
             position: batch.position,
-            precision: batch.precision,
+            precisions: Arc::clone(batch.precisions),
             rope_table: self.rope.table(batch.position, rows),
         };
         Ok(())
     }
 
     fn embed(&mut self) -> Result<()> {
-        let embedding = self.weights.matrix(WeightMatrix::Embedding, self.pass.precision)?;
+        let embedding = self.weights.matrix(WeightMatrix::Embedding, self.pass.precisions.embedding())?;
         embed(&self.pool, &embedding, &self.pass.tokens, self.slots.get_mut(Slot::Hidden));
         Ok(())
     }
@@ -244,7 +262,10 @@ impl Device for CpuDevice {
     fn matmuls(&mut self, products: &[(WeightMatrix, Slot)], input: Slot, rows: Range<usize>) -> Result<()> {
         let matrices = products
             .iter()
-            .map(|&(weight, output)| Ok((self.weights.matrix(weight, self.pass.precision)?, output)))
+            .map(|&(weight, output)| {
+                let precision = self.pass.precisions.product(weight);
+                Ok((self.weights.matrix(weight, precision)?, output))
+            })
             .collect::<Result<Vec<_>>>()?;
         self.products.compute(&self.pool, &matrices, &mut self.slots, input, rows);
         Ok(())

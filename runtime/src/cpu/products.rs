@@ -58,22 +58,44 @@ impl Products {
     ) {
         let mut outputs: Vec<_> = matrices.iter().map(|&(_, output)| slots.take(output)).collect();
         outputs.iter_mut().for_each(|output| output.grow(rows.len()));
-        let with_outputs = matrices.iter().map(|(matrix, _)| matrix).zip(&mut outputs);
-        if self.kernel == CpuKernel::Plain {
-            for (matrix, output) in with_outputs {
-                matmul(pool, matrix, slots.get(input), rows.clone(), output);
+        match self.kernel {
+            CpuKernel::Plain => {
+                for ((matrix, _), output) in matrices.iter().zip(&mut outputs) {
+                    matmul(pool, matrix, slots.get(input), rows.clone(), output);
+                }
             }
-        } else {
-            let (packed, full) = calls(with_outputs, rows.len());
-            if !packed.is_empty() {
-                multiply(pool, self.kernel, self.input(pool, slots, input, rows.clone()), &packed);
-            }
-            if !full.is_empty() {
-                multiply_full(pool, slots.get(input), rows, &full);
-            }
+            _ => self.compute_fast(pool, matrices, &mut outputs, slots, input, rows),
         }
         for (&(_, slot), output) in matrices.iter().zip(outputs) {
             slots.put(slot, output);
+        }
+    }
+
+    /// As [`compute`](Self::compute), by the kernels; unquantised weights have one of their own.
+    fn compute_fast(
+        &mut self,
+        pool: &Pool,
+        matrices: &[(Matrix<'_>, Slot)],
+        outputs: &mut [Activations],
+        slots: &Slots,
+        input: Slot,
+        rows: Range<usize>,
+    ) {
+        let (mut packed, mut full) = (Vec::new(), Vec::new());
+        for ((matrix, _), output) in matrices.iter().zip(outputs) {
+            let output = output.columns_mut(rows.len());
+            match *matrix {
+                Matrix::Packed { tiles, precision, reconstruction } => {
+                    packed.push(Call { tiles, precision, reconstruction, output });
+                }
+                Matrix::Full { grid, tiles } => full.push(FullCall { grid, tiles, output }),
+            }
+        }
+        if !full.is_empty() {
+            multiply_full(pool, slots.get(input), rows.clone(), &full);
+        }
+        if !packed.is_empty() {
+            multiply(pool, self.kernel, self.input(pool, slots, input, rows), &packed);
         }
     }
 
@@ -89,22 +111,4 @@ impl Products {
         }
         Input::Int8(&self.quantised)
     }
-}
-
-/// The calls of the kernels, for packed and for unquantised matrices.
-fn calls<'a>(
-    matrices: impl Iterator<Item = (&'a Matrix<'a>, &'a mut Activations)>,
-    rows: usize,
-) -> (Vec<Call<'a>>, Vec<FullCall<'a>>) {
-    let (mut packed, mut full) = (Vec::new(), Vec::new());
-    for (matrix, output) in matrices {
-        let output = output.columns_mut(rows);
-        match *matrix {
-            Matrix::Packed { tiles, precision, reconstruction } => {
-                packed.push(Call { tiles, precision, reconstruction, output });
-            }
-            Matrix::Full { grid, tiles } => full.push(FullCall { grid, tiles, output }),
-        }
-    }
-    (packed, full)
 }

@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use sefp::{GROUP_SIZE, LANE_ROWS, Precision, Reconstruction, Tile, TileGrid, TileView};
 
 use crate::{
-    Architecture, Checkpoint, Error, ErrorKind, Norm, Result, WeightMatrix, checkpoint::WeightSource,
+    Architecture, Checkpoint, Error, ErrorKind, MatrixPrecisions, Norm, Result, WeightMatrix,
+    checkpoint::WeightSource, profile::norm_bytes,
 };
 
 /// Where a CPU backend has its weights.
@@ -25,16 +26,16 @@ impl Weights {
         }
     }
 
-    /// Bytes of all weights, as a precision reads them.
-    pub(crate) fn bytes(&self, precision: Precision) -> u64 {
+    /// Bytes of all weights, as these precisions read them.
+    pub(crate) fn bytes(&self, precisions: &MatrixPrecisions) -> u64 {
         let architecture = self.architecture();
-        let grids = WeightMatrix::all(architecture).map(|matrix| matrix.grid(architecture));
-        let matrices: usize = match self {
-            Self::Packed { .. } => grids.map(|grid| grid.bytes(precision)).sum(),
-            Self::Full(_) => grids.map(|grid| grid.rows * grid.cols * size_of::<f32>()).sum(),
-        };
-        let norms = Norm::all(architecture).count() * architecture.hidden_size * size_of::<f32>();
-        (matrices + norms) as u64
+        match self {
+            Self::Packed { .. } => precisions.weight_bytes(architecture),
+            Self::Full(_) => {
+                let weights = architecture.packed_weights() * size_of::<f32>();
+                (weights + norm_bytes(architecture)) as u64
+            }
+        }
     }
 
     pub(crate) fn norm(&self, norm: Norm) -> Result<&[f32]> {

@@ -118,7 +118,7 @@ impl Engine {
 pub(super) fn session(metrics: &SessionMetrics) -> String {
     let mut text = String::new();
     let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{rate:.1} t/s"));
-    let precision = format!("{} of {} wanted", metrics.precision, metrics.wanted_precision);
+    let precision = format!("{} of {} wanted", metrics.profile, metrics.wanted_profile);
     line(&mut text, "precision", &precision);
     let (used, length) = (metrics.context_used, metrics.context_length);
     line(&mut text, "context", &format!("{used} of {length} tokens, {}", readable(metrics.kv_bytes)));

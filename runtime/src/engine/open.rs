@@ -9,8 +9,8 @@ use sefp::Precision;
 
 use super::{EngineSession, SessionOptions, canary::Canary, shared::lock};
 use crate::{
-    Checkpoint, Conversation, DeviceChoice, DeviceKind, Error, ErrorKind, Model, OpenOptions, Result,
-    Tokenizer,
+    Checkpoint, Conversation, DeviceChoice, DeviceKind, Error, ErrorKind, Model, OpenOptions,
+    PrecisionProfile, Result, Tokenizer,
     checkpoint::{ModelSource, SectionCheck},
 };
 
@@ -21,8 +21,8 @@ pub struct EngineOptions {
     pub open: OpenOptions,
     /// Whether every byte is compared with its hash first, which reads the whole file.
     pub verify: bool,
-    /// The precision whose planes are made ready ahead of the first token; none by default.
-    pub prepare: Option<Precision>,
+    /// The precision or profile whose planes are made ready ahead of the first token; none by default.
+    pub prepare: Option<PrecisionProfile>,
     /// A folder of the app's that is kept between starts: a GPU that kills the process at its first try is
     /// found out by it at the next start, and left alone.
     pub state_folder: Option<PathBuf>,
@@ -88,11 +88,12 @@ impl Engine {
         let tokenizer = checkpoint.tokenizer()?;
         tell(OpenStage::Device, 0.0)?;
         let (model, canary) = on_device(Arc::new(checkpoint), options)?;
-        if let Some(highest) = options.prepare {
+        if let Some(profile) = &options.prepare {
+            let highest = profile.max();
             for precision in Precision::ALL.into_iter().filter(|&precision| precision <= highest) {
                 let (done, all) = (precision.bit_planes(), highest.bit_planes() + 1);
                 tell(OpenStage::Weights, done as f64 / all as f64)?;
-                model.prepare(precision)?;
+                model.prepare(profile.capped(precision))?;
             }
         }
         tell(OpenStage::Ready, 1.0)?;
@@ -139,17 +140,12 @@ impl Engine {
         &self.0.tokenizer
     }
 
-    /// Checks that the file holds a precision.
-    pub(super) fn require(&self, precision: Precision) -> Result<()> {
-        self.0.model.checkpoint().map_or(Ok(()), |checkpoint| checkpoint.require(precision))
-    }
-
-    pub(super) fn conversation(&self, precision: Precision) -> Result<Conversation> {
+    pub(super) fn conversation(&self, profile: PrecisionProfile) -> Result<Conversation> {
         let template = match self.0.model.checkpoint() {
             Some(checkpoint) => checkpoint.chat_template()?,
             None => None,
         };
-        Conversation::with_text(&self.0.model, self.0.tokenizer.clone(), template, precision)
+        Conversation::with_text(&self.0.model, self.0.tokenizer.clone(), template, profile)
     }
 
     /// The device has computed a token.

@@ -12,15 +12,15 @@ use super::{
     worker::{Command, Request, start},
 };
 use crate::{
-    Error, ErrorKind, GenerateOptions, Message, Result, SamplerSettings,
+    Error, ErrorKind, GenerateOptions, Message, PrecisionProfile, Result, SamplerSettings,
     governor::{Bounds, Decision, Governor, Signal},
 };
 
 /// How a session begins.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// The precision that is wanted.
-    pub precision: Precision,
+    /// The precision, or the profile, that is wanted.
+    pub profile: PrecisionProfile,
     /// The precisions between which signals may choose.
     pub bounds: (Precision, Precision),
     /// The most tokens of the context; what the model was made for by default. Bounds the KV cache.
@@ -32,7 +32,7 @@ pub struct SessionOptions {
 impl Default for SessionOptions {
     fn default() -> Self {
         Self {
-            precision: Precision::E5M6,
+            profile: Precision::E5M6.into(),
             bounds: (Precision::MIN, Precision::MAX),
             context_length: None,
             messages: Vec::new(),
@@ -60,8 +60,8 @@ impl EngineSession {
     /// [`Device`](ErrorKind::Device).
     pub(super) fn new(engine: &Engine, options: SessionOptions) -> Result<Self> {
         let bounds = Bounds::new(options.bounds.0, options.bounds.1)?;
-        let governor = Governor::new(bounds, options.precision)?;
-        let mut conversation = engine.conversation(options.precision)?;
+        let governor = Governor::new(bounds, &options.profile)?;
+        let mut conversation = engine.conversation(options.profile)?;
         if let Some(tokens) = options.context_length {
             if tokens == 0 {
                 return Err(Error::new(ErrorKind::InvalidArgument, "a context of no tokens holds nothing"));
@@ -133,17 +133,29 @@ impl EngineSession {
         }
     }
 
-    /// Sets the precision that is wanted, from the next token on. Returns the precision of that token, which
-    /// signals may hold below.
+    /// Sets the precision that is wanted of every matrix, from the next token on. Returns the precision of that
+    /// token, which signals may hold below.
     ///
     /// # Errors
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) outside of the bounds,
-    /// [`MissingPlanes`](ErrorKind::MissingPlanes) when the file does not hold it (yet),
-    /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
+    /// As [`set_profile`](Self::set_profile).
     pub fn set_precision(&self, precision: Precision) -> Result<Precision> {
+        self.set_profile(precision).map(|profile| profile.max())
+    }
+
+    /// Sets the profile that is wanted, from the next token on. Returns the profile of that token, in which
+    /// signals may have lowered what is highest.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) outside of the bounds, or for a layer that the model does
+    /// not have, [`MissingPlanes`](ErrorKind::MissingPlanes) when the file does not hold it (yet),
+    /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).
+    pub fn set_profile(&self, profile: impl Into<PrecisionProfile>) -> Result<PrecisionProfile> {
         self.usable(lock(&self.commands).as_ref())?;
-        self.shared.engine.require(precision)?;
-        lock(&self.shared.governor).want(precision, self.shared.elapsed())
+        let profile = profile.into();
+        self.shared.engine.model().resolve(&profile)?;
+        let mut governor = lock(&self.shared.governor);
+        governor.want(profile, self.shared.elapsed())?;
+        Ok(governor.profile())
     }
 
     /// Takes a signal of the system; see [`governor`](crate::governor) for what it leads to.
@@ -161,7 +173,7 @@ impl EngineSession {
         Ok(decision)
     }
 
-    /// Gives back the memory of planes above the precision of the next token.
+    /// Gives back the memory of planes above the profile of the next token.
     ///
     /// # Errors
     /// [`Closed`](ErrorKind::Closed), [`Panicked`](ErrorKind::Panicked).

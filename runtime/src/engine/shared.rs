@@ -8,10 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sefp::Precision;
-
 use super::{Engine, SessionMetrics, status::Status, stream::Writer};
-use crate::{Answer, Error, Gate, governor::Governor};
+use crate::{Answer, Error, Gate, PrecisionProfile, Result, governor::Governor};
 
 /// What the worker and whoever holds the session share.
 #[derive(Debug)]
@@ -24,7 +22,7 @@ pub(super) struct Shared {
     status: Mutex<Status>,
     /// The stream that was begun last.
     pub(super) current: Mutex<Option<Writer>>,
-    /// Whether planes above the precision are to be given back.
+    /// Whether planes above the profile are to be given back.
     trim: AtomicBool,
     /// Why the session can go on no more.
     pub(super) given_up: Mutex<Option<String>>,
@@ -50,9 +48,11 @@ impl Shared {
         self.began.elapsed()
     }
 
-    /// The precision of the next token.
-    pub(super) fn settle(&self) -> Precision {
-        lock(&self.governor).settle(self.began.elapsed())
+    /// The profile of the next token.
+    pub(super) fn settle(&self) -> PrecisionProfile {
+        let mut governor = lock(&self.governor);
+        governor.settle(self.began.elapsed());
+        governor.profile()
     }
 
     /// Changes the figures.
@@ -71,7 +71,8 @@ impl Shared {
 
     pub(super) fn trim_if_asked(&self) {
         if self.trim.swap(false, Ordering::SeqCst) {
-            self.engine.model().trim(self.settle());
+            // The profile fits the model, so this does not fail.
+            let _: Result<()> = self.engine.model().trim(self.settle());
             let weight_bytes = self.engine.model().resident_bytes();
             self.status(|status| status.weight_bytes = weight_bytes);
         }
@@ -87,6 +88,7 @@ impl Shared {
             status.context_used = answer.context_used();
             status.kv_bytes = answer.kv_bytes();
             status.weight_bytes = weight_bytes;
+            status.weight_bytes_per_token = figures.weight_bytes_per_token;
         });
     }
 
@@ -101,14 +103,15 @@ impl Shared {
 
     /// All figures.
     pub(super) fn metrics(&self) -> SessionMetrics {
-        let (precision, wanted_precision) = {
+        let (profile, wanted_profile) = {
             let mut governor = lock(&self.governor);
-            (governor.settle(self.began.elapsed()), governor.wanted())
+            governor.settle(self.began.elapsed());
+            (governor.profile(), governor.wanted().clone())
         };
         let status = lock(&self.status).clone();
         SessionMetrics {
-            precision,
-            wanted_precision,
+            profile,
+            wanted_profile,
             generating: status.generating,
             suspended: self.gate.is_closed(),
             prompt_tokens: status.prompt_tokens,
@@ -122,6 +125,7 @@ impl Shared {
             context_length: status.context_length,
             kv_bytes: status.kv_bytes,
             weight_bytes: status.weight_bytes,
+            weight_bytes_per_token: status.weight_bytes_per_token,
             last_decision: lock(&self.last_decision).clone(),
         }
     }

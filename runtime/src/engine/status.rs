@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use crate::{FinishReason, Metrics, Precision};
+use crate::{FinishReason, Metrics, PrecisionProfile};
 
 /// What a session is doing, and what its last generation cost.
 ///
 /// Times are those of the computing itself: neither suspensions nor waits for a slow reader count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionMetrics {
-    /// The precision of the next token.
-    pub precision: Precision,
-    /// The precision that the app wants; signals may hold the one above below it.
-    pub wanted_precision: Precision,
+    /// The profile of the next token.
+    pub profile: PrecisionProfile,
+    /// The profile that the app wants; signals may hold the one above below it.
+    pub wanted_profile: PrecisionProfile,
     /// Whether an answer is being computed.
     pub generating: bool,
     /// Whether the session is suspended.
@@ -40,6 +40,8 @@ pub struct SessionMetrics {
     /// Bytes of weights in memory because passes needed them, of all sessions of the model, as of the last
     /// token of this one.
     pub weight_bytes: u64,
+    /// Bytes of weights that the last token of this session has read.
+    pub weight_bytes_per_token: u64,
     /// What the last signal led to, if there was one.
     pub last_decision: Option<String>,
 }
@@ -58,6 +60,7 @@ pub(super) struct Status {
     pub(super) context_length: usize,
     pub(super) kv_bytes: u64,
     pub(super) weight_bytes: u64,
+    pub(super) weight_bytes_per_token: u64,
 }
 
 impl Status {

@@ -9,10 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sefp::Precision;
-
 use super::{EngineSession, watched::Watched};
-use crate::{CancelToken, Error, ErrorKind, FinishReason, Gate, Result, Token};
+use crate::{CancelToken, Error, ErrorKind, FinishReason, Gate, PrecisionProfile, Result, Token};
 
 /// A batch leaves when waiting for one more token would make its first one older than this.
 pub const BATCH_TIME: Duration = Duration::from_millis(30);
@@ -27,15 +25,15 @@ pub struct TokenBatch {
     pub text: String,
     /// Their ids, in order; empty in a batch that only brings the end.
     pub token_ids: Vec<u32>,
-    /// The precision that all of them were computed with.
-    pub precision: Precision,
+    /// The profile that all of them were computed with.
+    pub profile: PrecisionProfile,
     /// Why the answer ended, in its last batch.
     pub finish_reason: Option<FinishReason>,
 }
 
 impl TokenBatch {
-    fn empty(precision: Precision) -> Self {
-        Self { text: String::new(), token_ids: Vec::new(), precision, finish_reason: None }
+    fn empty(profile: PrecisionProfile) -> Self {
+        Self { text: String::new(), token_ids: Vec::new(), profile, finish_reason: None }
     }
 
     fn is_empty(&self) -> bool {
@@ -94,12 +92,12 @@ enum End {
 /// A new stream, of a session that it keeps alive.
 pub(super) fn stream(
     gate: Gate,
-    precision: Precision,
+    profile: PrecisionProfile,
     session: Option<Arc<EngineSession>>,
 ) -> (Writer, TokenStream) {
     let state = State {
         unread: VecDeque::new(),
-        gathering: TokenBatch::empty(precision),
+        gathering: TokenBatch::empty(profile),
         pace: Pace::default(),
         end: End::Open,
     };
@@ -165,9 +163,9 @@ impl Writer {
     }
 
     /// Adds a token; waits while too much is unread. False when nobody wants more.
-    pub(super) fn push(&self, token: &Token, precision: Precision) -> bool {
+    pub(super) fn push(&self, token: &Token, profile: &PrecisionProfile) -> bool {
         let now = Instant::now();
-        self.0.state.update_if(|state| state.add(token, precision, now));
+        self.0.state.update_if(|state| state.add(token, profile, now));
         self.0.state.wait(|state| match state.end {
             End::Open => (state.unread.len() < MOST_UNREAD).then_some(true),
             _ => Some(false),
@@ -196,14 +194,14 @@ impl Writer {
 
 impl State {
     /// Adds a token; true when a batch left.
-    fn add(&mut self, token: &Token, precision: Precision, now: Instant) -> bool {
+    fn add(&mut self, token: &Token, profile: &PrecisionProfile, now: Instant) -> bool {
         if !matches!(self.end, End::Open) {
             return false;
         }
         let unread = self.unread.len();
-        if precision != self.gathering.precision {
+        if *profile != self.gathering.profile {
             self.flush();
-            self.gathering.precision = precision;
+            self.gathering.profile = profile.clone();
         }
         self.gathering.text += &token.text;
         self.gathering.token_ids.push(token.id);
@@ -215,7 +213,7 @@ impl State {
 
     fn flush(&mut self) {
         if !self.gathering.is_empty() {
-            let next = TokenBatch::empty(self.gathering.precision);
+            let next = TokenBatch::empty(self.gathering.profile.clone());
             self.unread.push_back(std::mem::replace(&mut self.gathering, next));
         }
     }
@@ -231,7 +229,7 @@ impl State {
                 None
             }
             End::Finished(reason) => {
-                let next = TokenBatch::empty(self.gathering.precision);
+                let next = TokenBatch::empty(self.gathering.profile.clone());
                 let last = std::mem::replace(&mut self.gathering, next);
                 Some(Ok(Some(TokenBatch { finish_reason: Some(reason), ..last })))
             }

@@ -1,5 +1,7 @@
 use std::thread;
 
+use sefp::Precision;
+
 use super::*;
 
 fn token(id: u32, text: &str) -> Token {
@@ -7,18 +9,18 @@ fn token(id: u32, text: &str) -> Token {
 }
 
 fn new() -> (Writer, TokenStream) {
-    stream(Gate::new(), Precision::E5M6, None)
+    stream(Gate::new(), Precision::E5M6.into(), None)
 }
 
 fn batch(text: &str, ids: &[u32], finish_reason: Option<FinishReason>) -> TokenBatch {
-    TokenBatch { text: text.into(), token_ids: ids.into(), precision: Precision::E5M6, finish_reason }
+    TokenBatch { text: text.into(), token_ids: ids.into(), profile: Precision::E5M6.into(), finish_reason }
 }
 
 #[test]
 fn the_first_token_goes_at_once_and_the_rest_gathers() {
     let (writer, stream) = new();
     for (id, text) in [(1, "a"), (2, "b"), (3, "c")] {
-        assert!(writer.push(&token(id, text), Precision::E5M6));
+        assert!(writer.push(&token(id, text), &Precision::E5M6.into()));
     }
     assert_eq!(stream.next_blocking().expect("no error"), Some(batch("a", &[1], None)));
     writer.finish(FinishReason::Eos);
@@ -43,18 +45,19 @@ fn batches_are_as_long_as_they_should_be() {
 }
 
 #[test]
-fn a_batch_has_one_precision() {
+fn a_batch_has_one_profile() {
     let (writer, stream) = new();
-    for (id, precision) in [(1, 6), (2, 6), (3, 3), (4, 3)] {
-        let precision = Precision::from_mantissa_bits(precision).expect("a precision");
-        assert!(writer.push(&token(id, ""), precision));
+    for (id, profile) in [(1, "6"), (2, "6"), (3, "3,head=6"), (4, "3,head=6"), (5, "3")] {
+        assert!(writer.push(&token(id, ""), &profile.parse().expect("a profile")));
     }
     writer.finish(FinishReason::MaxTokens);
     let mut batches = Vec::new();
     while let Some(batch) = stream.next_blocking().expect("no error") {
-        batches.push((batch.token_ids, batch.precision.mantissa_bits()));
+        batches.push((batch.token_ids, batch.profile.to_string()));
     }
-    assert_eq!(batches, [(vec![1], 6), (vec![2], 6), (vec![3, 4], 3)]);
+    let profiles = ["E5M6", "E5M6", "3,head=6", "E5M3"].map(String::from);
+    let ids = [vec![1], vec![2], vec![3, 4], vec![5]];
+    assert!(batches.into_iter().eq(ids.into_iter().zip(profiles)));
 }
 
 #[test]
@@ -71,12 +74,12 @@ fn cancel_wakes_whoever_waits_and_unread_text_is_not_lost() {
     assert_eq!(cancelled, Some(batch("", &[], Some(FinishReason::Cancelled))));
     assert!(start.elapsed() < Duration::from_millis(100));
     assert!(writer.cancel_token().is_cancelled() && writer.is_ended());
-    assert!(!writer.push(&token(1, "late"), Precision::E5M6));
+    assert!(!writer.push(&token(1, "late"), &Precision::E5M6.into()));
     assert_eq!(stream.next_blocking().expect("no error"), None);
 
     let (writer, stream) = new();
-    writer.push(&token(1, "a"), Precision::E5M6);
-    writer.push(&token(2, "b"), Precision::E5M6);
+    writer.push(&token(1, "a"), &Precision::E5M6.into());
+    writer.push(&token(2, "b"), &Precision::E5M6.into());
     stream.cancel();
     stream.cancel();
     assert_eq!(stream.next_blocking().expect("no error"), Some(batch("a", &[1], None)));
@@ -87,8 +90,8 @@ fn cancel_wakes_whoever_waits_and_unread_text_is_not_lost() {
 #[test]
 fn an_error_comes_after_what_was_computed_before_it_and_once() {
     let (writer, stream) = new();
-    writer.push(&token(1, "a"), Precision::E5M6);
-    writer.push(&token(2, "b"), Precision::E5M6);
+    writer.push(&token(1, "a"), &Precision::E5M6.into());
+    writer.push(&token(2, "b"), &Precision::E5M6.into());
     writer.fail(Error::new(ErrorKind::Device, "lost"));
     assert_eq!(stream.next_blocking().expect("no error"), Some(batch("a", &[1], None)));
     assert_eq!(stream.next_blocking().expect("no error"), Some(batch("b", &[2], None)));
@@ -102,7 +105,7 @@ fn the_worker_waits_for_a_slow_reader_and_is_freed_by_cancel() {
     let worker = thread::spawn(move || {
         let mut pushed = 0;
         // Every token a batch of its own.
-        while writer.push(&token(pushed, "x"), Precision::ALL[pushed as usize % 2]) {
+        while writer.push(&token(pushed, "x"), &Precision::ALL[pushed as usize % 2].into()) {
             pushed += 1;
         }
         pushed
@@ -135,7 +138,7 @@ fn each_batch_goes_to_one_of_several_readers() {
         })
         .collect();
     for id in 0..500 {
-        assert!(writer.push(&token(id, ""), Precision::ALL[id as usize % 2]));
+        assert!(writer.push(&token(id, ""), &Precision::ALL[id as usize % 2].into()));
     }
     writer.finish(FinishReason::MaxTokens);
     let mut ids: Vec<_> = readers.into_iter().flat_map(|reader| reader.join().expect("no panic")).collect();

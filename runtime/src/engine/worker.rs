@@ -92,7 +92,7 @@ impl Worker {
             return Ok(());
         }
         shared.status(|status| status.begin());
-        self.conversation.set_precision(shared.settle())?;
+        self.conversation.set_profile(shared.settle())?;
         let mut answer = match request {
             Request::Ask(question) => self.conversation.ask(question, options)?,
             Request::Complete(text) => self.conversation.complete(text, options)?,
@@ -112,9 +112,9 @@ impl Worker {
 /// Computes token after token, until the answer ends or nobody wants more.
 fn stream(shared: &Shared, answer: &mut Answer<'_>, writer: &Writer) -> Result<()> {
     loop {
-        let precision = shared.settle();
-        if precision != answer.precision() {
-            answer.set_precision(precision)?;
+        let profile = shared.settle();
+        if profile != *answer.profile() {
+            answer.set_profile(&profile)?;
         }
         shared.trim_if_asked();
         let (start, held) = (Instant::now(), shared.gate.waited());
@@ -122,7 +122,7 @@ fn stream(shared: &Shared, answer: &mut Answer<'_>, writer: &Writer) -> Result<(
         let time = start.elapsed().saturating_sub(shared.gate.waited() - held);
         let token = token?;
         shared.step(answer, time);
-        if !writer.push(&token, precision) {
+        if !writer.push(&token, &profile) {
             return Ok(());
         }
     }

@@ -24,10 +24,10 @@ pub struct Metrics {
     /// From the first token to the last, in seconds.
     #[serde(rename = "decode_seconds", serialize_with = "seconds")]
     pub decode: Duration,
-    /// Bytes of weights that a token reads at the precision at the end; 0 if not known.
+    /// Bytes of weights that a token reads with the profile at the end; 0 if not known.
     pub weight_bytes_per_token: u64,
-    /// The precision at the end, as in `E5M6`.
-    pub precision: String,
+    /// The profile at the end, as in `E5M6` or `4,head=8`.
+    pub profile: String,
     /// Which device answered; empty where the caller knows it and this does not.
     pub device: String,
 }
@@ -67,7 +67,7 @@ impl fmt::Display for Metrics {
             self.generated_tokens,
             rate(self.decode_tokens_per_second())
         )?;
-        write!(f, "weights    {}", self.precision)?;
+        write!(f, "weights    {}", self.profile)?;
         if self.weight_bytes_per_token > 0 {
             write!(f, ", {:.1} MB read per token", self.weight_bytes_per_token as f64 / 1e6)?;
         }
@@ -104,7 +104,7 @@ mod tests {
             first_token: Duration::from_millis(520),
             decode: Duration::from_secs(2),
             weight_bytes_per_token: 800_000_000,
-            precision: "E5M6".into(),
+            profile: "E5M6".into(),
             device: "cpu (test, 2 threads)".into(),
         }
     }

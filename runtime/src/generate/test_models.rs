@@ -72,8 +72,8 @@ pub(crate) fn stories() -> Option<(Model, Tokenizer, Value)> {
     let files = TextFiles { tokenizer: &json, tokenizer_config: Some(&config), ..TextFiles::default() };
     let mut source = HuggingFaceFolder::open(&folder).unwrap();
     let architecture = source.architecture().clone();
-    let model =
-        Model::full_precision(&architecture, FullWeights::load(&architecture, &mut source).unwrap()).unwrap();
+    let weights = FullWeights::load(&architecture, &mut source).unwrap();
+    let model = Model::full_precision(&architecture, weights, &CpuOptions::PLAIN).unwrap();
     let reference = fs::read(shared("reference/stories260K.json")?).unwrap();
     Some((model, Tokenizer::new(&files).unwrap(), serde_json::from_slice(&reference).unwrap()))
 }

@@ -1,7 +1,8 @@
 //! What signals of the system do to the precision: a small table, and a clock that gives it back.
 //!
 //! The app says which precisions it can live with ([`Bounds`]) and which one it wants; the system says how
-//! scarce memory is and how hot the device ([`Signal`]). [`Governor`] makes one precision of these. It knows no
+//! scarce memory is and how hot the device ([`Signal`]). [`Governor`] makes one precision of these, above
+//! which nothing of the wanted profile is read. It knows no
 //! clock and no model: time is an argument, so every rule can be tested.
 //!
 //! 1. Each level asks for a number of steps down, see [`MemoryPressure::steps`] and [`Thermal::steps`]; the

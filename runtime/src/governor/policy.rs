@@ -5,7 +5,7 @@ use std::time::Duration;
 use sefp::Precision;
 
 use super::{MemoryPressure, Signal, Thermal, signal::battery_saver_steps};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, PrecisionProfile, Result};
 
 /// How long nothing may have asked for as much before the precision rises, and how long memory pressure
 /// counts after it was last heard of.
@@ -43,12 +43,12 @@ impl Bounds {
         self.max
     }
 
-    fn check(self, precision: Precision) -> Result<()> {
-        if (self.min..=self.max).contains(&precision) {
+    fn check(self, profile: &PrecisionProfile) -> Result<()> {
+        if self.min <= profile.min() && profile.max() <= self.max {
             return Ok(());
         }
         let reason =
-            format!("{precision} is outside of {} to {}, the bounds of this session", self.min, self.max);
+            format!("{profile} is outside of {} to {}, the bounds of this session", self.min, self.max);
         Err(Error::new(ErrorKind::InvalidArgument, reason))
     }
 }
@@ -56,7 +56,7 @@ impl Bounds {
 /// What a signal led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The precision of the next token.
+    /// The highest precision of the next token: a profile is read with nothing above it.
     pub precision: Precision,
     /// Whether it is another one than before.
     pub changed: bool,
@@ -70,7 +70,8 @@ pub struct Decision {
 #[derive(Clone, Debug)]
 pub struct Governor {
     bounds: Bounds,
-    wanted: Precision,
+    wanted: PrecisionProfile,
+    /// Nothing is read above it.
     current: Precision,
     memory: MemoryPressure,
     /// When memory pressure was last heard of.
@@ -86,12 +87,13 @@ impl Governor {
     ///
     /// # Errors
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) when that is outside of the bounds.
-    pub fn new(bounds: Bounds, wanted: Precision) -> Result<Self> {
-        bounds.check(wanted)?;
+    pub fn new(bounds: Bounds, wanted: impl Into<PrecisionProfile>) -> Result<Self> {
+        let wanted = wanted.into();
+        bounds.check(&wanted)?;
         Ok(Self {
             bounds,
+            current: wanted.max(),
             wanted,
-            current: wanted,
             memory: MemoryPressure::Normal,
             memory_at: Duration::ZERO,
             thermal: Thermal::Nominal,
@@ -100,24 +102,31 @@ impl Governor {
         })
     }
 
-    /// The precision that the app wants.
-    pub fn wanted(&self) -> Precision {
-        self.wanted
+    /// The profile that the app wants.
+    pub fn wanted(&self) -> &PrecisionProfile {
+        &self.wanted
     }
 
-    /// The precision of the next token, as of the last call.
+    /// The highest precision of the next token, as of the last call.
     pub fn current(&self) -> Precision {
         self.current
+    }
+
+    /// The profile of the next token, as of the last call: what is wanted, with nothing above
+    /// [`current`](Self::current).
+    pub fn profile(&self) -> PrecisionProfile {
+        self.wanted.capped(self.current)
     }
 
     /// Takes the wish of the app. It is fulfilled at once, as far as the signals in force allow it.
     ///
     /// # Errors
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) when it is outside of the bounds; nothing changes then.
-    pub fn want(&mut self, precision: Precision, now: Duration) -> Result<Precision> {
-        self.bounds.check(precision)?;
+    pub fn want(&mut self, profile: impl Into<PrecisionProfile>, now: Duration) -> Result<Precision> {
+        let profile = profile.into();
+        self.bounds.check(&profile)?;
         self.forget_memory_pressure(now);
-        self.wanted = precision;
+        self.wanted = profile;
         self.current = self.target();
         Ok(self.current)
     }
@@ -132,12 +141,12 @@ impl Governor {
         }
         self.forget_memory_pressure(now);
         let target = self.target();
-        if target <= self.current && target < self.wanted {
+        if target <= self.current && target < self.wanted.max() {
             self.current = target;
             self.raise_at = now + CALM;
         }
         self.settle(now);
-        let reason = match (self.current == before, self.current == self.wanted) {
+        let reason = match (self.current == before, self.current == self.wanted.max()) {
             (true, true) => format!("{signal}: stays at {}", self.current),
             (true, false) => format!("{signal}: stays at {} of {} wanted", self.current, self.wanted),
             (false, _) => format!("{signal}: from {before} to {} of {} wanted", self.current, self.wanted),
@@ -146,7 +155,7 @@ impl Governor {
         Decision { precision: self.current, changed: self.current != before, trim, reason }
     }
 
-    /// The precision of the next token: the way back up, when it is time.
+    /// The highest precision of the next token: the way back up, when it is time.
     pub fn settle(&mut self, now: Duration) -> Precision {
         self.forget_memory_pressure(now);
         let target = self.target();
@@ -167,7 +176,7 @@ impl Governor {
     fn target(&self) -> Precision {
         let steps =
             self.memory.steps().max(self.thermal.steps()).max(battery_saver_steps(self.battery_saver));
-        let bits = self.wanted.mantissa_bits().saturating_sub(steps);
+        let bits = self.wanted.max().mantissa_bits().saturating_sub(steps);
         Precision::from_mantissa_bits(bits).unwrap_or(Precision::MIN).max(self.bounds.min)
     }
 }
@@ -273,13 +282,36 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_is_capped_by_what_signals_allow() {
+        let profile = |text: &str| text.parse::<PrecisionProfile>().expect("a profile");
+        let bounds = Bounds::new(M[4], M[8]).expect("bounds");
+        let mixed = profile("5,head=8,layers.0=7");
+        let mut governor = Governor::new(bounds, &mixed).expect("a profile inside");
+        assert_eq!((governor.current(), governor.profile()), (M[8], mixed));
+        for (level, bits, capped) in
+            [(Thermal::Serious, 6, "5,head=6,layers.0=6"), (Thermal::Critical, 4, "4")]
+        {
+            let decision = governor.signal(Signal::Thermal(level), seconds(1));
+            assert_eq!(decision.precision, M[bits], "{}", decision.reason);
+            assert_eq!(governor.profile(), profile(capped));
+            assert!(decision.reason.contains("of 5,head=8,layers.0=7 wanted"), "{}", decision.reason);
+        }
+        for outside in ["5,head=8,mlp=3", "3"] {
+            let error = governor.want(profile(outside), seconds(2)).expect_err("below the bounds");
+            assert!(error.to_string().contains("outside of E5M4 to E5M8"), "{error}");
+        }
+        governor.signal(Signal::Thermal(Thermal::Nominal), seconds(3));
+        assert_eq!(governor.want(profile("4,mlp=5"), seconds(4)).expect("inside"), M[5]);
+    }
+
+    #[test]
     fn a_wish_counts_at_once_under_what_signals_allow() {
         let mut governor = governor(3, 8, 5);
         assert_eq!(governor.want(M[8], seconds(0)).expect("inside"), M[8]);
         governor.signal(Signal::Thermal(Thermal::Serious), seconds(1));
         assert_eq!(governor.want(M[7], seconds(2)).expect("inside"), M[5]);
         assert_eq!(governor.want(M[3], seconds(3)).expect("inside"), M[3]);
-        assert_eq!(governor.wanted(), M[3]);
+        assert_eq!(governor.wanted(), &M[3].into());
         governor.signal(Signal::Thermal(Thermal::Nominal), seconds(4));
         assert_eq!(
             governor.want(M[8], seconds(5)).expect("inside"),

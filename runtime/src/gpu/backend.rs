@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use sefp::{Precision, Reconstruction};
+use sefp::Reconstruction;
 
 use super::{context::GpuContext, device::GpuDevice, slots::SlotLimits, weights::Weights};
-use crate::{Backend, Checkpoint, Device, DeviceInfo, Result};
+use crate::{Backend, Checkpoint, Device, DeviceInfo, MatrixPrecisions, Result};
 
 /// Bytes of a plane that are bound at a time: half of what WebGPU guarantees.
 const CHUNK_BYTES: usize = 64 << 20;
 
-/// The weights of one model on a GPU. Planes are uploaded when a precision first needs them.
+/// The weights of one model on a GPU. Planes are uploaded when a pass first needs them.
 #[derive(Debug)]
 pub struct GpuBackend {
     context: Arc<GpuContext>,
@@ -60,13 +60,13 @@ impl Backend for GpuBackend {
         Ok(Box::new(self.gpu_device()?))
     }
 
-    /// Uploads the planes of a precision.
-    fn prepare(&self, precision: Precision) -> Result<()> {
-        self.weights.ensure(precision).map(|_| ())
+    /// Uploads the planes.
+    fn prepare(&self, precisions: &MatrixPrecisions) -> Result<()> {
+        self.weights.ensure(precisions).map(|_| ())
     }
 
-    fn trim(&self, precision: Precision) {
-        self.weights.trim(precision);
+    fn trim(&self, precisions: &MatrixPrecisions) {
+        self.weights.trim(precisions);
     }
 
     /// Bytes of planes on the GPU.

@@ -16,7 +16,9 @@ use super::{
     slots::SlotLimits,
     weights::{Chunk, Weights},
 };
-use crate::{Architecture, Batch, Error, ErrorKind, Output, Readback, Result, Slot, rope::Rope};
+use crate::{
+    Architecture, Batch, Error, ErrorKind, MatrixPrecisions, Output, Readback, Result, Slot, rope::Rope,
+};
 
 /// Workgroups along one dimension of a dispatch, as WebGPU guarantees.
 const MAX_GROUPS: usize = 65535;
@@ -40,7 +42,7 @@ pub(super) struct GpuDevice {
 pub(super) struct Pass {
     pub(super) tokens: Vec<u32>,
     pub(super) position: usize,
-    precision: Precision,
+    pub(super) precisions: Arc<MatrixPrecisions>,
     dispatches: Vec<Dispatch>,
 }
 
@@ -77,7 +79,7 @@ impl GpuDevice {
         if self.buffers.kv.grow(&context, positions)? {
             self.bind_groups.clear();
         }
-        let resident = self.buffers.weights.ensure(batch.precision)?;
+        let resident = self.buffers.weights.ensure(batch.precisions)?;
         if !Arc::ptr_eq(&resident, &self.buffers.resident) {
             self.buffers.resident = resident;
             self.bind_groups.clear();
@@ -94,7 +96,7 @@ impl GpuDevice {
         self.pass = Some(Pass {
             tokens: batch.tokens.to_vec(),
             position: batch.position,
-            precision: batch.precision,
+            precisions: Arc::clone(batch.precisions),
             dispatches: Vec::new(),
         });
         Ok(())
@@ -128,15 +130,14 @@ impl GpuDevice {
         self.pass.as_ref().ok_or_else(no_pass)
     }
 
-    /// Parameters that start with a chunk, at the precision of the pass.
-    pub(super) fn chunk_params(&self, chunk: &Chunk) -> Result<Params> {
-        let precision = self.pass()?.precision;
-        Ok(Params::new().chunk(chunk, precision, self.reconstruction))
+    /// Parameters that start with a chunk, read at a precision.
+    pub(super) fn chunk_params(&self, chunk: &Chunk, precision: Precision) -> Params {
+        Params::new().chunk(chunk, precision, self.reconstruction)
     }
 
-    /// Whether the decode has an `extra`: see `shaders/shared/sefp.wgsl`.
-    pub(super) fn has_extra(&self) -> Result<bool> {
-        Ok(self.pass()?.precision == Precision::E5M8 || self.reconstruction == Reconstruction::Truncate)
+    /// Whether the decode at a precision has an `extra`: see `shaders/shared/sefp.wgsl`.
+    pub(super) fn has_extra(&self, precision: Precision) -> bool {
+        precision == Precision::E5M8 || self.reconstruction == Reconstruction::Truncate
     }
 
     /// Records a dispatch over `invocations` along x, in workgroups of the kernel's size, and `rows`

@@ -44,12 +44,13 @@ impl Device for GpuDevice {
 
     fn embed(&mut self) -> Result<()> {
         let tokens = self.pass()?.tokens.clone();
+        let precision = self.pass()?.precisions.embedding();
         let weights = Arc::clone(&self.buffers.weights);
         let (width, stride) = self.shape(Slot::Hidden);
         for (index, chunk) in weights.chunks(WeightMatrix::Embedding)?.iter().enumerate() {
             let rows = chunk.first_row..chunk.first_row + chunk.rows;
             if tokens.iter().any(|&token| rows.contains(&(token as usize))) {
-                let params = self.chunk_params(chunk)?.u32(width).u32(stride / VECTOR);
+                let params = self.chunk_params(chunk, precision).u32(width).u32(stride / VECTOR);
                 let size = [width.div_ceil(VECTOR), tokens.len()];
                 self.record(Kernel::Embed, Bindings::Embed { chunk: index }, params, size)?;
             }
@@ -77,11 +78,12 @@ impl Device for GpuDevice {
         let weights = Arc::clone(&self.buffers.weights);
         let (_, input_stride) = self.shape(input);
         let (_, output_stride) = self.shape(output);
-        let extra = self.has_extra()?;
+        let precision = self.pass()?.precisions.product(weight);
+        let extra = self.has_extra(precision);
         let split = self.context.pipelines.matvec_split as usize;
         for (index, chunk) in weights.chunks(weight)?.iter().enumerate() {
             let params = self
-                .chunk_params(chunk)?
+                .chunk_params(chunk, precision)
                 .u32(rows.start)
                 .u32(input_stride / VECTOR)
                 .u32(output_stride)

@@ -1,4 +1,4 @@
-//! The weights on the GPU: chunks of whole rows of tiles, their planes uploaded when a precision
+//! The weights on the GPU: chunks of whole rows of tiles, their planes uploaded when a pass
 //! first needs them. Sessions share them.
 
 use std::{
@@ -14,7 +14,7 @@ use super::{
     context::GpuContext,
     upload::{Uploader, storage_buffer},
 };
-use crate::{Architecture, Checkpoint, Error, ErrorKind, Norm, Result, WeightMatrix};
+use crate::{Architecture, Checkpoint, Error, ErrorKind, MatrixPrecisions, Norm, Result, WeightMatrix};
 
 /// Bytes of a tile's base plane, bit plane and scales.
 const BASE_BYTES: usize = 512;
@@ -60,8 +60,8 @@ pub(super) struct ChunkPlanes {
 #[derive(Debug, Default)]
 pub(super) struct Resident {
     planes: HashMap<(WeightMatrix, usize), ChunkPlanes>,
-    /// The precision whose planes are all here.
-    precision: Option<Precision>,
+    /// The precisions whose planes are all here.
+    precisions: Option<MatrixPrecisions>,
 }
 
 impl Resident {
@@ -130,12 +130,14 @@ impl Weights {
         self.lock().planes.values().map(bytes).sum()
     }
 
-    /// The planes on the GPU, after those of a precision that were not there have been uploaded.
-    pub(super) fn ensure(&self, precision: Precision) -> Result<Arc<Resident>> {
+    /// The planes on the GPU, after those of these precisions that were not there have been uploaded.
+    pub(super) fn ensure(&self, precisions: &MatrixPrecisions) -> Result<Arc<Resident>> {
         let mut resident = self.lock();
-        if resident.precision >= Some(precision) {
-            return Ok(Arc::clone(&resident));
-        }
+        let precisions = match &resident.precisions {
+            Some(there) if there.covers(precisions) => return Ok(Arc::clone(&resident)),
+            Some(there) => there.union(precisions),
+            None => precisions.clone(),
+        };
         // What is there already stays as it is unless everything goes well.
         let planes = self.context.guard("uploading weights", || {
             let mut uploader = Uploader::new(&self.context);
@@ -143,29 +145,31 @@ impl Weights {
             for matrix in WeightMatrix::all(self.checkpoint.architecture()) {
                 for (index, chunk) in self.chunks(matrix)?.iter().enumerate() {
                     let planes = resident.planes.get(&(matrix, index)).cloned();
-                    let planes = self.upload(&mut uploader, matrix, chunk, planes, precision)?;
+                    let planes =
+                        self.upload(&mut uploader, matrix, chunk, planes, precisions.planes(matrix))?;
                     complete.insert((matrix, index), planes);
                 }
             }
             uploader.flush()?;
             Ok(complete)
         })?;
-        *resident = Arc::new(Resident { planes, precision: Some(precision) });
+        *resident = Arc::new(Resident { planes, precisions: Some(precisions) });
         Ok(Arc::clone(&resident))
     }
 
-    /// Gives back the planes above a precision. A session keeps those of its last pass until it
+    /// Gives back the planes above these precisions. A session keeps those of its last pass until it
     /// starts the next one.
-    pub(super) fn trim(&self, precision: Precision) {
+    pub(super) fn trim(&self, precisions: &MatrixPrecisions) {
         let mut resident = self.lock();
-        if resident.precision <= Some(precision) {
+        let Some(there) = resident.precisions.as_ref().filter(|there| !precisions.covers(there)) else {
             return;
-        }
+        };
+        let kept = there.intersection(precisions);
         let mut planes = resident.planes.clone();
-        for planes in planes.values_mut() {
-            planes.bits[precision.bit_planes()..].fill(None);
+        for ((matrix, _), planes) in &mut planes {
+            planes.bits[kept.planes(*matrix).bit_planes()..].fill(None);
         }
-        *resident = Arc::new(Resident { planes, precision: Some(precision) });
+        *resident = Arc::new(Resident { planes, precisions: Some(kept) });
     }
 
     /// Completes the planes of a chunk.

@@ -6,7 +6,7 @@ use sefp::{Reconstruction, Scale};
 
 use super::HuggingFaceFolder;
 use crate::{
-    Error, ErrorKind, Result, TextFiles, Tokenizer,
+    Error, ErrorKind, NamedProfiles, Result, TextFiles, Tokenizer,
     checkpoint::{BLOB_NAMES, Blob, Manifest, WriteProgress, write_checkpoint},
 };
 
@@ -17,6 +17,8 @@ pub struct PackOptions {
     pub reconstruction: Reconstruction,
     /// How finely the weights are scaled.
     pub scale: Scale,
+    /// Precision profiles that the file is to carry.
+    pub profiles: NamedProfiles,
 }
 
 /// Packs the folder of a Hugging Face LLaMA model into the file `output`, which becomes visible
@@ -46,6 +48,7 @@ pub fn pack_folder(
         architecture: source.architecture().clone(),
         reconstruction: options.reconstruction,
         scale: options.scale,
+        profiles: options.profiles.clone(),
         tokenizer_fingerprint: fingerprint(&blobs).map_err(|e| e.at(folder.display()))?,
         blobs,
         provenance: provenance.to_string(),

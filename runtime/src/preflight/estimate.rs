@@ -4,7 +4,7 @@ use sefp::{GROUP_SIZE, Precision};
 
 use super::{PreflightOptions, budget};
 use crate::{
-    Architecture, Checkpoint, DeviceKind, Norm, Slot, WeightMatrix, checkpoint::Section, cpu::CpuOptions,
+    Architecture, Checkpoint, DeviceKind, Result, Slot, checkpoint::Section, cpu::CpuOptions,
     memory::FreeMemory,
 };
 
@@ -24,10 +24,10 @@ const GPU_STAGING: u64 = 32 << 20;
 /// A device with its compiled kernels, before any model.
 const GPU_BASE: u64 = 48 << 20;
 
-/// What a precision takes. All in bytes, with the whole context in use.
+/// What a profile takes with nothing above a precision. All in bytes, with the whole context in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// The precision.
+    /// The highest precision that anything is read at.
     pub precision: Precision,
     /// Whether the file holds its planes.
     pub in_file: bool,
@@ -57,10 +57,11 @@ impl Need {
         options: &PreflightOptions,
         free: Option<FreeMemory>,
         file_bytes: u64,
-    ) -> Self {
+    ) -> Result<Self> {
         let architecture = checkpoint.architecture();
         let on_gpu = options.device == DeviceKind::Gpu;
-        let weights = weight_bytes(architecture, precision);
+        let precisions = options.profile.capped(precision).resolve(architecture)?;
+        let weights = precisions.weight_bytes(architecture);
         let (kv_bytes, scratch_bytes, gpu_bytes) = match options.device {
             DeviceKind::Cpu => {
                 let positions = context.next_multiple_of(CPU_BLOCK) as u64;
@@ -74,8 +75,8 @@ impl Need {
         let mapped_bytes = weights;
         let counted_bytes =
             kv_bytes + scratch_bytes + text_bytes + gpu_bytes + if counts_pages { mapped_bytes } else { 0 };
-        let end = checkpoint.sections()[Section::completing(precision) as usize].end;
-        Self {
+        let end = checkpoint.sections()[Section::completing(precisions.max()) as usize].end;
+        Ok(Self {
             precision,
             in_file: checkpoint.data_start() + end <= file_bytes,
             mapped_bytes,
@@ -85,16 +86,8 @@ impl Need {
             gpu_bytes,
             counted_bytes,
             fits: free.is_none_or(|free| counted_bytes <= budget(free)),
-        }
+        })
     }
-}
-
-/// Every plane of a precision, scales and norms included.
-fn weight_bytes(architecture: &Architecture, precision: Precision) -> u64 {
-    let matrices: usize =
-        WeightMatrix::all(architecture).map(|matrix| matrix.grid(architecture).bytes(precision)).sum();
-    let norms = Norm::all(architecture).count() * architecture.hidden_size * size_of::<f32>();
-    (matrices + norms) as u64
 }
 
 /// Values of a row of a slot.

@@ -6,7 +6,7 @@ use sefp::Precision;
 
 pub use self::estimate::Need;
 use crate::{
-    Checkpoint, DeviceKind, Error, ErrorKind, Result,
+    Checkpoint, DeviceKind, Error, ErrorKind, PrecisionProfile, Result,
     checkpoint::ModelSource,
     cpu::CpuOptions,
     memory::{FreeMemory, readable},
@@ -20,6 +20,8 @@ const LEFT_FREE: u64 = 10;
 pub struct PreflightOptions {
     /// Tokens of context that will be used; what the model was made for by default.
     pub context_length: Option<usize>,
+    /// The profile with which it is to run; the highest precision for everything by default.
+    pub profile: PrecisionProfile,
     /// Where it is to run.
     pub device: DeviceKind,
     /// How the CPU is to compute.
@@ -30,14 +32,21 @@ pub struct PreflightOptions {
 
 impl Default for PreflightOptions {
     fn default() -> Self {
-        Self { context_length: None, device: DeviceKind::Cpu, cpu: CpuOptions::default(), free: None }
+        Self {
+            context_length: None,
+            profile: Precision::MAX.into(),
+            device: DeviceKind::Cpu,
+            cpu: CpuOptions::default(),
+            free: None,
+        }
     }
 }
 
-/// What a model will take at each precision, and what fits.
+/// What a model will take at each precision, and what fits. With a profile: of the profile with nothing above that
+/// precision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preflight {
-    /// For every precision, lowest first.
+    /// For every precision up to the highest of the profile, lowest first.
     pub needs: Vec<Need>,
     /// What is free; `None` where the system does not say.
     pub free: Option<FreeMemory>,
@@ -57,7 +66,8 @@ pub struct Preflight {
 ///
 /// # Errors
 /// As [`Checkpoint::open`], but planes may be missing: that a file holds no precision yet is an answer.
-/// [`InvalidArgument`](ErrorKind::InvalidArgument) for a context of no tokens or of more than the model was made for.
+/// [`InvalidArgument`](ErrorKind::InvalidArgument) for a context of no tokens or of more than the model was made for,
+/// and for a profile that names a layer that the model does not have.
 pub fn preflight(source: ModelSource, options: &PreflightOptions) -> Result<Preflight> {
     let checkpoint = Checkpoint::open_header(source)?;
     let context = context(&checkpoint, options.context_length)?;
@@ -65,8 +75,9 @@ pub fn preflight(source: ModelSource, options: &PreflightOptions) -> Result<Pref
     let file_bytes = checkpoint.file_bytes()?;
     let needs: Vec<_> = Precision::ALL
         .into_iter()
+        .filter(|&precision| precision <= options.profile.max())
         .map(|precision| Need::new(&checkpoint, precision, context, options, free, file_bytes))
-        .collect();
+        .collect::<Result<_>>()?;
     let highest = needs.iter().rfind(|need| need.in_file && need.fits).map(|need| need.precision);
     let summary = summary(&needs, free, highest, context);
     Ok(Preflight { needs, free, context_length: context, highest, summary })

@@ -56,6 +56,32 @@ fn the_parts_follow_context_format_and_device() {
 }
 
 #[test]
+fn a_profile_is_counted_as_it_is_read_and_capped_to_fit() {
+    let with = |profile: &str, free| {
+        let profile = profile.parse().expect("a profile");
+        let options = PreflightOptions { profile, free, ..PreflightOptions::default() };
+        preflight(source(), &options)
+    };
+    let plenty = Some(FreeMemory::given(1 << 40));
+    let uniform = with("8", plenty).expect("a model").needs;
+    let mixed = with("4,mlp=7,layers.0=6", plenty).expect("a model");
+    assert_eq!(mixed.highest, Some(Precision::E5M7));
+    assert_eq!(mixed.needs.len(), 5, "E5M3 to E5M7");
+    for (mixed, uniform) in mixed.needs.iter().zip(&uniform).take(2) {
+        assert_eq!(mixed, uniform, "nothing of it is below {}", mixed.precision);
+    }
+    for need in &mixed.needs[2..] {
+        let uniform = uniform.iter().find(|other| other.precision == need.precision).expect("a need");
+        assert!(need.mapped_bytes < uniform.mapped_bytes);
+        let just = need.counted_bytes * LEFT_FREE / (LEFT_FREE - 1) + LEFT_FREE;
+        let just = with("4,mlp=7,layers.0=6", Some(FreeMemory::given(just))).expect("a model");
+        assert_eq!(just.highest, Some(need.precision));
+    }
+    let error = with("4,layers.7=6", plenty).expect_err("no such layer");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
 fn pages_of_files_do_not_count_where_the_system_does_not_count_them() {
     let free = FreeMemory { bytes: 1 << 30, source: FreeMemorySource::ProcessLimit };
     let options = PreflightOptions { free: Some(free), ..PreflightOptions::default() };

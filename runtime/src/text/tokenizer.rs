@@ -126,6 +126,14 @@ impl Tokenizer {
         self.bos
     }
 
+    /// The token that begins a sequence, if [`encode`](Self::encode) puts one before every text by itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`] if the rules of the tokenizer fail.
+    pub fn added_bos(&self) -> Result<Option<u32>> {
+        Ok(self.encode("")?.first().copied().filter(|&first| Some(first) == self.bos))
+    }
+
     /// The tokens that end an answer: those of `generation_config.json`, `config.json` and
     /// `tokenizer_config.json` together.
     pub fn eos(&self) -> &BTreeSet<u32> {
@@ -274,6 +282,8 @@ mod tests {
         let rendered = tokenizer.encode_rendered("ab").unwrap();
         assert_eq!(raw[0], 1);
         assert_eq!(raw[1..], rendered);
+        assert_eq!(tokenizer.added_bos().unwrap(), Some(1));
+        assert_eq!(test_files::byte_level().added_bos().unwrap(), None);
         let written = tokenizer.encode_rendered("<s>ab</s>").unwrap();
         assert_eq!((written.first(), written.last()), (Some(&1), Some(&2)));
     }

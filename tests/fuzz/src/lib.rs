@@ -11,7 +11,10 @@ pub mod huggingface;
 pub mod json;
 pub mod panics;
 mod patch;
+pub mod profile;
+pub mod questions;
 mod random;
+pub mod saved_logits;
 pub mod seed;
 pub mod tokenizer;
 
@@ -19,12 +22,15 @@ pub mod tokenizer;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     ("architecture", architecture::run),
     ("chat_template", chat_template::run),
     ("checkpoint", checkpoint::run),
     ("checkpoint_header", checkpoint::run_header),
     ("codec", codec::run),
     ("huggingface", huggingface::run),
+    ("profile", profile::run),
+    ("questions", questions::run),
+    ("saved_logits", saved_logits::run),
     ("tokenizer", tokenizer::run),
 ];

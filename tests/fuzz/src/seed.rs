@@ -5,7 +5,7 @@
 use std::{fs, path::Path, sync::OnceLock};
 
 use otaro::{
-    Architecture, Reconstruction, Scale,
+    Architecture, NamedProfiles, Reconstruction, Scale,
     checkpoint::{Blob, Manifest, write_checkpoint},
     pack::RandomWeights,
 };
@@ -52,6 +52,8 @@ fn write(path: &Path) {
         blobs: vec![Blob { name: "config.json".to_owned(), bytes: b"{}".to_vec() }],
         tokenizer_fingerprint: "none".to_owned(),
         provenance: "a seed for fuzzing".to_owned(),
+        profiles: NamedProfiles::from_json(r#"{"mixed": {"all": 3, "head": 8, "layers.0": 4}}"#)
+            .expect("profiles"),
         architecture: architecture.clone(),
     };
     let mut weights = RandomWeights::new(&architecture, 1);

@@ -4,7 +4,7 @@ use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, str::FromStr};
 
 use clap::ValueEnum;
 use otaro::{
-    DeviceChoice, Precision,
+    DeviceChoice, Precision, ProfileSource,
     cpu::{CpuKernel, KvFormat},
 };
 
@@ -41,9 +41,14 @@ pub struct Arguments {
     #[arg(long)]
     pub no_warmup: bool,
 
-    /// Mantissa bits, 3 to 8; all that the file holds by default
+    /// Mantissa bits, 3 to 8; all that the file holds by default, none with --profile
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     pub bits: Vec<Precision>,
+    /// Mantissa bits by class and layer, as in 4,head=8,layers.0=6; or a JSON file, or the name of a profile in
+    /// the packed file; what it does not name is read at the highest precision of the file; may be given several
+    /// times, and beside --bits
+    #[arg(long = "profile", value_name = "PROFILE")]
+    pub profiles: Vec<ProfileSource>,
     /// Threads of the CPU; as many as there are cores by default
     #[arg(short, long, value_name = "N,...", value_delimiter = ',')]
     pub threads: Vec<NonZeroUsize>,

@@ -1,8 +1,8 @@
-//! How long a user waits: for a model to open, and for the first token after a change of precision.
+//! How long a user waits: for a model to open, and for the first token after a change of the profile.
 
 use std::time::{Duration, Instant};
 
-use otaro::{CancelToken, Model, Precision, Result, Session};
+use otaro::{CancelToken, Model, PrecisionProfile, Result, Session};
 use serde::Serialize;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 pub struct LatencyRow {
     model: String,
     device: String,
-    /// `open`, or the precisions before and after a change.
+    /// `open`, or the profiles before and after a change.
     what: String,
     /// The first time, when the planes may not be in memory yet.
     first_ms: f64,
@@ -50,11 +50,11 @@ impl LatencyRow {
     }
 }
 
-/// Opens a model `repetitions` times, then goes round the precisions as often.
+/// Opens a model `repetitions` times, then goes round the profiles as often.
 pub fn measure(
     subject: &Subject,
     setup: &Setup,
-    precisions: &[Precision],
+    profiles: &[PrecisionProfile],
     repetitions: usize,
     cancel: &CancelToken,
     rows: &mut Vec<LatencyRow>,
@@ -66,7 +66,7 @@ pub fn measure(
         drop(opened.take());
         let start = Instant::now();
         let model = Model::open(&subject.path, &setup.options())?;
-        let session = model.session(precisions[0])?;
+        let session = model.session(&profiles[0])?;
         times.push(milliseconds(start.elapsed()));
         opened = Some((model, session));
     }
@@ -74,17 +74,17 @@ pub fn measure(
     rows.push(LatencyRow::new(subject, &model, "open to ready".to_string(), &times));
 
     let mut tokens = Tokens::new(model.architecture().vocab_size);
-    let mut delays = vec![Vec::new(); precisions.len()];
+    let mut delays = vec![Vec::new(); profiles.len()];
     token(&mut session, &mut tokens, cancel)?;
     for _ in 0..=repetitions {
         for (index, delays) in delays.iter_mut().enumerate() {
-            let next = precisions[(index + 1) % precisions.len()];
+            let next = &profiles[(index + 1) % profiles.len()];
             delays.push(delay(&mut session, next, &mut tokens, cancel)?);
         }
     }
-    // With one precision there is no change.
-    for (index, delays) in delays.iter().enumerate().filter(|_| precisions.len() > 1) {
-        let change = format!("{} to {}", precisions[index], precisions[(index + 1) % precisions.len()]);
+    // With one profile there is no change.
+    for (index, delays) in delays.iter().enumerate().filter(|_| profiles.len() > 1) {
+        let change = format!("{} to {}", profiles[index], profiles[(index + 1) % profiles.len()]);
         rows.push(LatencyRow::new(subject, &model, change, delays));
     }
     Ok(())
@@ -92,10 +92,15 @@ pub fn measure(
 
 /// By how many milliseconds the first token after a change took longer than the second, which is at
 /// the same position.
-fn delay(session: &mut Session, next: Precision, tokens: &mut Tokens, cancel: &CancelToken) -> Result<f64> {
+fn delay(
+    session: &mut Session,
+    next: &PrecisionProfile,
+    tokens: &mut Tokens,
+    cancel: &CancelToken,
+) -> Result<f64> {
     session.truncate(0);
     let start = Instant::now();
-    session.set_precision(next)?;
+    session.set_profile(next)?;
     session.top_k(&[tokens.next()], 1, cancel)?;
     let first = start.elapsed();
     session.truncate(0);

@@ -99,6 +99,7 @@ fn random_model(
         blobs: Vec::new(),
         tokenizer_fingerprint: "none".to_string(),
         provenance: "random weights".to_string(),
+        profiles: Default::default(),
     };
     let bar = progress::bar(0, "writing", "weights");
     write_checkpoint(&path, &manifest, &mut RepeatedNoise::new(architecture), &mut |progress| {

@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroUsize, thread::available_parallelism};
 
 use anyhow::ensure;
 use otaro::{
-    Architecture, Checkpoint, DeviceChoice, OpenOptions, Precision,
+    Architecture, Checkpoint, DeviceChoice, OpenOptions, Precision, PrecisionProfile,
     cpu::{CpuKernel, KvFormat},
 };
 
@@ -97,17 +97,23 @@ pub fn setups(arguments: &Arguments) -> anyhow::Result<Vec<Setup>> {
     Ok(setups)
 }
 
-/// The precisions of a file, as given or all that it holds, lowest first.
-pub fn precisions(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Vec<Precision>> {
+/// Precisions and profiles of a file, as given or every precision that it holds, lowest first.
+pub fn profiles(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Vec<PrecisionProfile>> {
     let available = checkpoint.available()?;
-    let precisions: Vec<_> = match arguments.bits.as_slice() {
-        [] => Precision::ALL.into_iter().filter(|&precision| precision <= available).collect(),
-        bits => bits.to_vec(),
+    let mut profiles: Vec<PrecisionProfile> = match (&arguments.bits[..], &arguments.profiles[..]) {
+        ([], []) => {
+            let all = Precision::ALL.into_iter().filter(|&precision| precision <= available);
+            all.map(Into::into).collect()
+        }
+        (bits, _) => bits.iter().map(|&precision| precision.into()).collect(),
     };
-    for &precision in &precisions {
-        checkpoint.require(precision)?;
+    for source in &arguments.profiles {
+        profiles.push(source.profile(checkpoint.profiles(), available)?);
     }
-    Ok(precisions)
+    for profile in &profiles {
+        checkpoint.require(profile.resolve(checkpoint.architecture())?.max())?;
+    }
+    Ok(profiles)
 }
 
 /// The tests of a model, by depth.

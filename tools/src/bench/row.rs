@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use otaro::{Architecture, DeviceKind, Model, Precision, Session, cpu::KvFormat};
+use otaro::{Architecture, DeviceKind, Model, Precision, PrecisionProfile, Session, cpu::KvFormat};
 use serde::Serialize;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     statistics::{deviation, mean, median},
 };
 
-/// A test of a model on a device at a precision. Speeds are in tokens per second, memory in bytes.
+/// A test of a model on a device with a profile. Speeds are in tokens per second, memory in bytes.
 #[derive(Serialize)]
 pub struct Row {
     model: String,
@@ -24,7 +24,9 @@ pub struct Row {
     threads: Option<usize>,
     /// The number format of the KV cache.
     kv: &'static str,
-    mantissa_bits: u32,
+    /// Of every weight; none where they differ.
+    mantissa_bits: Option<u32>,
+    profile: String,
     test: String,
     n_prompt: usize,
     n_gen: usize,
@@ -33,7 +35,7 @@ pub struct Row {
     stddev_ts: f64,
     samples_ts: Vec<f64>,
     /// Weights read to compute one token.
-    weight_bytes: usize,
+    weight_bytes: u64,
     /// Weights, and keys and values of the tokens before, the mean over the tokens of a decode.
     bytes_per_token: Option<f64>,
     bytes_per_second: Option<f64>,
@@ -51,7 +53,7 @@ pub struct Measurement<'a> {
     pub subject: &'a Subject,
     pub model: &'a Model,
     pub setup: &'a Setup,
-    pub precision: Precision,
+    pub profile: &'a PrecisionProfile,
     pub test: &'a Test,
 }
 
@@ -96,7 +98,8 @@ impl Row {
             device: of.model.device_info().to_string(),
             threads: on_cpu.then_some(of.setup.threads.get()),
             kv: kv.name(),
-            mantissa_bits: of.precision.mantissa_bits(),
+            mantissa_bits: of.profile.uniform().map(Precision::mantissa_bits),
+            profile: of.profile.to_string(),
             test: test.to_string(),
             n_prompt: test.prompt,
             n_gen: test.generate,
@@ -126,7 +129,7 @@ impl Row {
             self.device.clone(),
             or_dash(self.threads.map(|threads| threads.to_string())),
             self.kv.to_string(),
-            self.mantissa_bits.to_string(),
+            self.mantissa_bits.map_or_else(|| self.profile.clone(), |bits| bits.to_string()),
             format!("{:.2}", self.weight_bytes as f64 / 1048576.0),
             self.test.clone(),
             format!("{:.2} ± {:.2}", self.avg_ts, self.stddev_ts),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use otaro::{Reconstruction, Scale};
 
+use super::CalibrateArguments;
 use crate::{
     data::Source,
     strategy::{BpsScore, BpsSettings, LaaMode, LaaSettings, Method, StrategySettings},
@@ -26,6 +27,9 @@ pub enum Chore {
     /// Train a model and pack it
     #[command(args_override_self = true)]
     Run(Box<RunArguments>),
+    /// Make a finished model good at every precision, block by block
+    #[command(args_override_self = true)]
+    Calibrate(Box<CalibrateArguments>),
     /// Compare the gradients of the widths over --steps batches
     #[command(args_override_self = true)]
     Gradients(Box<RunArguments>),

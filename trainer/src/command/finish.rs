@@ -46,7 +46,11 @@ pub fn finish(arguments: &RunArguments, trainer: &Trainer<'_>, start: &Start) ->
     save_weights(folder.path(), &trainer.progress().settings.architecture, &trainer.weights().to_host()?)?;
     copy_text_files(&start.tokenizer, folder.path())?;
     let packed = arguments.out.join("model.sefp.safetensors");
-    let options = PackOptions { reconstruction: arguments.reconstruction, scale: arguments.scale };
+    let options = PackOptions {
+        reconstruction: arguments.reconstruction,
+        scale: arguments.scale,
+        ..PackOptions::default()
+    };
     pack_folder(folder.path(), &packed, &options, &mut |_| Ok(()))?;
     if arguments.huggingface {
         copy_folder(folder.path(), &arguments.out.join("huggingface"))?;

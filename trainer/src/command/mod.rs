@@ -1,6 +1,7 @@
 //! The `otaro-train` command: reading its flags, running, leaving files behind.
 
 pub mod arguments;
+mod calibrate;
 mod card;
 mod evaluate;
 mod finish;
@@ -10,6 +11,8 @@ mod start;
 mod study;
 
 pub use arguments::{Arguments, Chore, RunArguments};
+pub use calibrate::{CalibrateArguments, calibrate};
 pub use gradients::analyse as gradients;
 pub use run::{Outcome, run};
+pub(crate) use start::copy_text_files;
 pub use study::{Part, Plan, study};

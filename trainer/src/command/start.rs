@@ -180,7 +180,11 @@ fn text(document: Document) -> String {
     }
 }
 
-fn encoder(folder: &Path, architecture: &Architecture) -> Result<Encoder> {
+/// The tokenizer and chat template of a folder.
+///
+/// # Errors
+/// Files that are missing or cannot be read; a vocabulary larger than the model's.
+pub(super) fn encoder(folder: &Path, architecture: &Architecture) -> Result<Encoder> {
     let blobs = read_text_files(folder)?;
     let files = TextFiles::from_blobs(&blobs);
     let tokenizer = Tokenizer::new(&files).with_context(|| folder.display().to_string())?;

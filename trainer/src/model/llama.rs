@@ -79,14 +79,23 @@ impl Llama {
 
     /// The residual stream behind a layer, given that before it.
     pub fn layer(&self, weights: &TensorSet, layer: usize, x: Tensor<2>) -> Tensor<2> {
-        let linear =
-            |x, projection| self.linear(x, self.matrix(weights, WeightMatrix::Layer(layer, projection)));
-        let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer));
+        let matrices =
+            Projection::ALL.map(|projection| self.matrix(weights, WeightMatrix::Layer(layer, projection)));
+        let norms = [2 * layer, 2 * layer + 1].map(|index| self.norm(weights, index));
+        self.block(&matrices, &norms, x)
+    }
+
+    /// The residual stream behind a decoder block of these matrices, in the order of
+    /// [`Projection::ALL`], and norms, before attention and before the feed-forward part.
+    pub fn block(&self, matrices: &[Tensor<2>; 7], norms: &[Tensor<2>; 2], x: Tensor<2>) -> Tensor<2> {
+        let linear = |x, projection| self.linear(x, matrices[projection as usize].clone());
+        let [attention_norm, feed_forward_norm] = norms;
+        let normed = self.rms_norm(x.clone(), attention_norm.clone());
         let projected = |projection| linear(normed.clone(), projection);
         let [query, key, value] = [Projection::Query, Projection::Key, Projection::Value].map(projected);
         let x = x + linear(self.attention(query, key, value), Projection::Output);
 
-        let normed = self.rms_norm(x.clone(), self.norm(weights, 2 * layer + 1));
+        let normed = self.rms_norm(x.clone(), feed_forward_norm.clone());
         let gate = linear(normed.clone(), Projection::Gate);
         let up = linear(normed, Projection::Up);
         x + linear(swiglu(gate, up), Projection::Down)

@@ -9,7 +9,7 @@ use std::{collections::HashMap, fs, path::Path};
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::Device;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Moments, RunSettings};
 use crate::{
@@ -47,8 +47,8 @@ pub struct State {
     pub accumulator: Option<TensorSet>,
 }
 
-const FIRST: &str = "moment_1.";
-const SECOND: &str = "moment_2.";
+pub(crate) const FIRST: &str = "moment_1.";
+pub(crate) const SECOND: &str = "moment_2.";
 const ACCUMULATOR: &str = "accumulator.";
 const METADATA: &str = "otaro";
 
@@ -58,24 +58,15 @@ impl State {
     /// # Errors
     /// Those of the file system, a full disk among them; the file in place is as it was then.
     pub fn save(&self, path: &Path, parameters: &[Parameter]) -> Result<()> {
-        let mut sets = vec![("", self.weights.to_host()?)];
+        let mut sets = vec![("", &self.weights)];
         if let Some(moments) = &self.moments {
-            sets.push((FIRST, moments.first.to_host()?));
-            sets.push((SECOND, moments.second.to_host()?));
+            sets.push((FIRST, &moments.first));
+            sets.push((SECOND, &moments.second));
         }
         if let Some(accumulator) = &self.accumulator {
-            sets.push((ACCUMULATOR, accumulator.to_host()?));
+            sets.push((ACCUMULATOR, accumulator));
         }
-        let mut views = Vec::new();
-        for (prefix, tensors) in &sets {
-            for (parameter, values) in parameters.iter().zip(tensors) {
-                let bytes = bytemuck::cast_slice(values);
-                let view = TensorView::new(Dtype::F32, parameter.shape.to_vec(), bytes)?;
-                views.push((format!("{prefix}{}", parameter.name), view));
-            }
-        }
-        let metadata = HashMap::from([(METADATA.to_string(), serde_json::to_string(&self.progress)?)]);
-        replace(path, |temporary| Ok(safetensors::serialize_to_file(views, Some(metadata), temporary)?))
+        save_sets(path, parameters, &sets, &self.progress)
     }
 
     /// Reads a state.
@@ -88,10 +79,7 @@ impl State {
     }
 
     fn parse(bytes: &[u8], parameters: &[Parameter], device: &Device) -> Result<Self> {
-        let (_, metadata) = SafeTensors::read_metadata(bytes).context("not a state of a training run")?;
-        let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(METADATA));
-        let json = json.ok_or_else(|| anyhow!("not a state of a training run: no '{METADATA}' metadata"))?;
-        let progress: Progress = serde_json::from_str(json).context("the state's settings")?;
+        let progress: Progress = read_progress(bytes)?;
         let file = SafeTensors::deserialize(bytes)?;
         let set = |prefix: &str| read_set(&file, prefix, parameters, device);
         let has = |prefix: &str| file.names().iter().any(|name| name.starts_with(prefix));
@@ -105,7 +93,46 @@ impl State {
     }
 }
 
-fn read_set(
+/// Writes tensor sets, each under its prefix, and what else there is to know as JSON in the metadata.
+///
+/// # Errors
+/// Those of the file system, a full disk among them; the file in place is as it was then.
+pub(crate) fn save_sets(
+    path: &Path,
+    parameters: &[Parameter],
+    sets: &[(&str, &TensorSet)],
+    progress: &impl Serialize,
+) -> Result<()> {
+    let hosts: Vec<_> =
+        sets.iter().map(|(prefix, set)| Ok((*prefix, set.to_host()?))).collect::<Result<_>>()?;
+    let mut views = Vec::new();
+    for (prefix, tensors) in &hosts {
+        for (parameter, values) in parameters.iter().zip(tensors) {
+            let bytes = bytemuck::cast_slice(values);
+            let view = TensorView::new(Dtype::F32, parameter.shape.to_vec(), bytes)?;
+            views.push((format!("{prefix}{}", parameter.name), view));
+        }
+    }
+    let metadata = HashMap::from([(METADATA.to_string(), serde_json::to_string(progress)?)]);
+    replace(path, |temporary| Ok(safetensors::serialize_to_file(views, Some(metadata), temporary)?))
+}
+
+/// What [`save_sets`] was given besides tensors.
+///
+/// # Errors
+/// Bytes that are no such file.
+pub(crate) fn read_progress<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).context("not a state of a training run")?;
+    let json = metadata.metadata().as_ref().and_then(|metadata| metadata.get(METADATA));
+    let json = json.ok_or_else(|| anyhow!("not a state of a training run: no '{METADATA}' metadata"))?;
+    serde_json::from_str(json).context("the state's settings")
+}
+
+/// The tensors under a prefix, in the order of `parameters`.
+///
+/// # Errors
+/// Names the tensor that is missing or has another type or shape.
+pub(crate) fn read_set(
     file: &SafeTensors<'_>,
     prefix: &str,
     parameters: &[Parameter],

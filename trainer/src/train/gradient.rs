@@ -169,7 +169,7 @@ impl GradientEngine {
 
 /// Does a task for each of the items on a thread of its own; a single one on this thread, as a GPU must
 /// get all its work from the same one.
-fn side_by_side<I: Copy + Send, T: Send>(
+pub(crate) fn side_by_side<I: Copy + Send, T: Send>(
     items: &[I],
     task: impl Fn(I) -> T + Copy + Send,
 ) -> Vec<std::thread::Result<T>> {

@@ -1,15 +1,15 @@
 //! Training: gradients, updates, and the loop around them.
 
 mod agreement;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod exchange;
-mod gradient;
+pub(crate) mod gradient;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod optimizer;
-mod pass;
+pub(crate) mod pass;
 mod reducer;
-mod settings;
+pub(crate) mod settings;
 mod trainer;
 
 pub use agreement::agree;

@@ -91,18 +91,18 @@ fn layer_by_layer(
 }
 
 /// Gradients of the weights, from one graph or several.
-struct Sum<'a> {
+pub(crate) struct Sum<'a> {
     weights: &'a TensorSet,
     tensors: Vec<Option<Tensor<2>>>,
 }
 
 impl<'a> Sum<'a> {
-    fn new(weights: &'a TensorSet) -> Self {
+    pub(crate) fn new(weights: &'a TensorSet) -> Self {
         Self { weights, tensors: vec![None; weights.tensors().len()] }
     }
 
     /// Adds the gradients of those leaves that the graph has used.
-    fn add(&mut self, leaves: &TensorSet, gradients: &mut Gradients) {
+    pub(crate) fn add(&mut self, leaves: &TensorSet, gradients: &mut Gradients) {
         for (sum, leaf) in self.tensors.iter_mut().zip(leaves.tensors()) {
             if let Some(gradient) = leaf.grad_remove(gradients) {
                 *sum = Some(match sum.take() {
@@ -113,7 +113,7 @@ impl<'a> Sum<'a> {
         }
     }
 
-    fn finish(self) -> TensorSet {
+    pub(crate) fn finish(self) -> TensorSet {
         let tensors = self.tensors.into_iter().zip(self.weights.tensors());
         TensorSet::new(tensors.map(|(sum, weight)| sum.unwrap_or_else(|| weight.zeros_like())).collect())
     }
@@ -125,7 +125,7 @@ fn leaf(tensor: Tensor<2>) -> Tensor<2> {
 }
 
 /// Leaves of a new graph.
-fn track(weights: &TensorSet) -> TensorSet {
+pub(crate) fn track(weights: &TensorSet) -> TensorSet {
     TensorSet::new(weights.tensors().iter().cloned().map(leaf).collect())
 }
 

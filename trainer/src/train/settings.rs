@@ -49,17 +49,25 @@ impl RunSettings {
     /// # Errors
     /// Names the first setting that differs, with both values.
     pub fn must_equal(&self, asked: &Self) -> Result<()> {
-        let (ours, theirs) = (serde_json::to_value(self)?, serde_json::to_value(asked)?);
-        let (Some(ours), Some(theirs)) = (ours.as_object(), theirs.as_object()) else { return Ok(()) };
-        for (name, value) in ours {
-            let other = theirs.get(name);
-            ensure!(
-                other == Some(value),
-                "the run was started with {name} = {value} and is to go on with {}; give the same settings, \
-                 or another --out for a new run",
-                other.map_or("nothing".to_string(), ToString::to_string)
-            );
-        }
-        Ok(())
+        must_equal(self, asked)
     }
+}
+
+/// Checks that a job stored with the settings `ours` can go on with `asked`.
+///
+/// # Errors
+/// Names the first setting that differs, with both values.
+pub(crate) fn must_equal<T: Serialize>(ours: &T, asked: &T) -> Result<()> {
+    let (ours, theirs) = (serde_json::to_value(ours)?, serde_json::to_value(asked)?);
+    let (Some(ours), Some(theirs)) = (ours.as_object(), theirs.as_object()) else { return Ok(()) };
+    for (name, value) in ours {
+        let other = theirs.get(name);
+        ensure!(
+            other == Some(value),
+            "the run was started with {name} = {value} and is to go on with {}; give the same settings, \
+                 or another --out for a new run",
+            other.map_or("nothing".to_string(), ToString::to_string)
+        );
+    }
+    Ok(())
 }

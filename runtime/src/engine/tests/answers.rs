@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Conversation, Precision,
+    Conversation, Precision, PrecisionProfile,
     generate::test_models::{TEMPLATE, tiny},
     governor::{MemoryPressure, Signal, Thermal},
 };
@@ -111,17 +111,43 @@ fn a_suspended_answer_can_be_cancelled_reset_and_closed() {
 }
 
 #[test]
+fn a_profile_changes_with_the_next_token_and_signals_cap_it() {
+    let engine = engine();
+    let session = session(&engine);
+    let stream = ask(&session, 300).expect("a stream");
+    let profile = |stream: &TokenStream| stream.next_blocking().expect("no error").expect("a token").profile;
+    let mixed: PrecisionProfile = "3,head=8,layers.0=6".parse().expect("a profile");
+    assert_eq!(profile(&stream), Precision::E5M6.into());
+    assert_eq!(session.set_profile(&mixed).expect("a profile of the model"), mixed);
+    assert!((0..MOST_UNREAD + 2).any(|_| profile(&stream) == mixed));
+
+    let beyond = "3,layers.9=4".parse::<PrecisionProfile>().expect("a profile");
+    let error = session.set_profile(beyond).expect_err("no such layer");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("layer 9"), "{error}");
+
+    let highest = session.metrics().expect("metrics");
+    let decision = session.signal(Signal::Thermal(Thermal::Critical)).expect("an open session");
+    let capped = mixed.capped(decision.precision);
+    assert!(decision.changed && capped != mixed, "{decision:?}");
+    assert!((0..MOST_UNREAD + 2).any(|_| profile(&stream) == capped));
+    let metrics = session.metrics().expect("metrics");
+    assert_eq!((metrics.profile, metrics.wanted_profile), (capped, mixed));
+    assert!(metrics.weight_bytes_per_token < highest.weight_bytes_per_token);
+}
+
+#[test]
 fn the_precision_changes_with_the_next_token_and_signals_hold_it_down() {
     let engine = engine();
     let options = SessionOptions {
-        precision: Precision::E5M8,
+        profile: Precision::E5M8.into(),
         bounds: (Precision::E5M4, Precision::E5M8),
         ..SessionOptions::default()
     };
     let session = engine.session(options).expect("a session");
     let stream = ask(&session, 300).expect("a stream");
     let precision =
-        |stream: &TokenStream| stream.next_blocking().expect("no error").expect("a token").precision;
+        |stream: &TokenStream| stream.next_blocking().expect("no error").expect("a token").profile.max();
     assert_eq!(precision(&stream), Precision::E5M8);
     assert_eq!(session.set_precision(Precision::E5M5).expect("inside of the bounds"), Precision::E5M5);
     // What was computed before waits unread, at most this many batches of it.
@@ -137,7 +163,7 @@ fn the_precision_changes_with_the_next_token_and_signals_hold_it_down() {
     session.signal(Signal::Memory(MemoryPressure::Normal)).expect("an open session");
     session.signal(Signal::Thermal(Thermal::Critical)).expect("an open session");
     let metrics = session.metrics().expect("metrics");
-    assert_eq!((metrics.precision, metrics.wanted_precision), (Precision::E5M4, Precision::E5M5));
+    assert_eq!((metrics.profile, metrics.wanted_profile), (Precision::E5M4.into(), Precision::E5M5.into()));
     assert!(metrics.last_decision.is_some_and(|reason| reason.starts_with("thermal state critical")));
     assert!(metrics.weight_bytes < highest, "planes above were given back");
     assert!(engine.diagnostics().contains("thermal state critical"), "{}", engine.diagnostics());

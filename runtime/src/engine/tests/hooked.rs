@@ -3,7 +3,8 @@
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    Backend, Batch, Device, DeviceInfo, Model, Norm, Output, Precision, Readback, Result, Slot, WeightMatrix,
+    Backend, Batch, Device, DeviceInfo, MatrixPrecisions, Model, Norm, Output, Readback, Result, Slot,
+    WeightMatrix,
     cpu::{CpuBackend, CpuOptions},
     engine::Engine,
     generate::test_models::{TEMPLATE, tiny},
@@ -29,12 +30,12 @@ impl Backend for Hooked {
         Ok(Box::new(HookedDevice { cpu: self.cpu.device()?, before: self.before }))
     }
 
-    fn prepare(&self, precision: Precision) -> Result<()> {
-        self.cpu.prepare(precision)
+    fn prepare(&self, precisions: &MatrixPrecisions) -> Result<()> {
+        self.cpu.prepare(precisions)
     }
 
-    fn trim(&self, precision: Precision) {
-        self.cpu.trim(precision);
+    fn trim(&self, precisions: &MatrixPrecisions) {
+        self.cpu.trim(precisions);
     }
 
     fn resident_bytes(&self) -> u64 {

@@ -13,7 +13,7 @@ fn opening_tells_how_far_it_is_and_can_be_cancelled() {
     let options = EngineOptions {
         open: OpenOptions { device: DeviceChoice::Cpu, ..Default::default() },
         verify: true,
-        prepare: Some(Precision::E5M5),
+        prepare: Some(Precision::E5M5.into()),
         state_folder: None,
     };
     let mut steps = Vec::new();

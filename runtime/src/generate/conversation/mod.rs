@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use sefp::Precision;
 
 use super::{FinishReason, GenerateOptions, Generator, Metrics, Sampler, SamplerSettings, Token};
-use crate::{ChatTemplate, Error, ErrorKind, Message, Model, Result, Role, Session, Tokenizer};
+use crate::{
+    ChatTemplate, Error, ErrorKind, Message, Model, PrecisionProfile, Result, Role, Session, Tokenizer,
+};
 
 /// A conversation with a model.
 ///
@@ -52,15 +54,15 @@ impl Conversation {
     ///
     /// # Errors
     /// [`ErrorKind::Tokenizer`] and [`ErrorKind::ChatTemplate`] when these are missing or broken,
-    /// [`ErrorKind::MissingPlanes`] when the file does not hold this precision.
-    pub fn new(model: &Model, precision: Precision) -> Result<Self> {
+    /// [`ErrorKind::MissingPlanes`] when the file does not hold the planes of this precision or profile.
+    pub fn new(model: &Model, profile: impl Into<PrecisionProfile>) -> Result<Self> {
         let checkpoint = model.checkpoint().ok_or_else(|| {
             Error::new(
                 ErrorKind::Tokenizer,
                 "a model that was not read from a packed file has no tokenizer inside",
             )
         })?;
-        Self::with_text(model, checkpoint.tokenizer()?, checkpoint.chat_template()?, precision)
+        Self::with_text(model, checkpoint.tokenizer()?, checkpoint.chat_template()?, profile)
     }
 
     /// A conversation with a tokenizer and a template of the caller's choice; without a template the
@@ -72,10 +74,10 @@ impl Conversation {
         model: &Model,
         tokenizer: Tokenizer,
         template: Option<ChatTemplate>,
-        precision: Precision,
+        profile: impl Into<PrecisionProfile>,
     ) -> Result<Self> {
         Ok(Self {
-            session: model.session(precision)?,
+            session: model.session(profile)?,
             model: model.clone(),
             tokenizer,
             template,
@@ -102,17 +104,25 @@ impl Conversation {
         &self.tokenizer
     }
 
-    /// The precision of the next token.
-    pub fn precision(&self) -> Precision {
-        self.session.precision()
+    /// The profile of the next token.
+    pub fn profile(&self) -> &PrecisionProfile {
+        self.session.profile()
     }
 
-    /// Changes the precision from the next token on. What is in the KV cache stays.
+    /// Changes the precision of every matrix from the next token on. What is in the KV cache stays.
     ///
     /// # Errors
-    /// As [`Session::set_precision`].
+    /// As [`Session::set_profile`].
     pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
         self.session.set_precision(precision)
+    }
+
+    /// Changes the profile from the next token on. What is in the KV cache stays.
+    ///
+    /// # Errors
+    /// As [`Session::set_profile`].
+    pub fn set_profile(&mut self, profile: impl Into<PrecisionProfile>) -> Result<()> {
+        self.session.set_profile(profile)
     }
 
     /// Tokens of the conversation that are in the KV cache, and how many fit.
@@ -333,17 +343,25 @@ impl Answer<'_> {
         self.generator.finish_reason()
     }
 
-    /// Changes the precision from the next token on.
+    /// Changes the precision of every matrix from the next token on.
     ///
     /// # Errors
-    /// As [`Session::set_precision`].
+    /// As [`Session::set_profile`].
     pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
-        self.generator.set_precision(precision)
+        self.generator.set_profile(precision)
     }
 
-    /// The precision of the next token.
-    pub fn precision(&self) -> Precision {
-        self.generator.precision()
+    /// Changes the profile from the next token on.
+    ///
+    /// # Errors
+    /// As [`Session::set_profile`].
+    pub fn set_profile(&mut self, profile: impl Into<PrecisionProfile>) -> Result<()> {
+        self.generator.set_profile(profile)
+    }
+
+    /// The profile of the next token.
+    pub fn profile(&self) -> &PrecisionProfile {
+        self.generator.profile()
     }
 
     /// Tokens of the text that are in the KV cache.

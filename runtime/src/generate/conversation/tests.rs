@@ -191,10 +191,10 @@ fn the_precision_changes_during_an_answer() {
     let mut answer = conversation.ask("the one", &options).unwrap();
     answer.next().unwrap().unwrap();
     answer.set_precision(Precision::E5M3).unwrap();
-    assert_eq!(answer.precision(), Precision::E5M3);
+    assert_eq!(answer.profile().uniform(), Some(Precision::E5M3));
     assert!(answer.by_ref().all(|token| token.is_ok()));
-    assert_eq!(answer.metrics().precision, "E5M3");
-    assert_eq!(conversation.precision(), Precision::E5M3);
+    assert_eq!(answer.metrics().profile, "E5M3");
+    assert_eq!(conversation.profile().uniform(), Some(Precision::E5M3));
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sefp::Precision;
-
 use super::{Metrics, Sampler};
-use crate::{CancelToken, Error, ErrorKind, Result, Session, StopFilter, TextDecoder, Tokenizer};
+use crate::{
+    CancelToken, Error, ErrorKind, PrecisionProfile, Result, Session, StopFilter, TextDecoder, Tokenizer,
+};
 
 /// When a generation ends.
 #[derive(Clone, Debug)]
@@ -142,17 +142,17 @@ impl<'a> Generator<'a> {
         &self.tokens
     }
 
-    /// Changes the precision from the next token on.
+    /// Changes the profile from the next token on.
     ///
     /// # Errors
-    /// As [`Session::set_precision`].
-    pub fn set_precision(&mut self, precision: Precision) -> Result<()> {
-        self.session.set_precision(precision)
+    /// As [`Session::set_profile`].
+    pub fn set_profile(&mut self, profile: impl Into<PrecisionProfile>) -> Result<()> {
+        self.session.set_profile(profile)
     }
 
-    /// The precision of the next token.
-    pub fn precision(&self) -> Precision {
-        self.session.precision()
+    /// The profile of the next token.
+    pub fn profile(&self) -> &PrecisionProfile {
+        self.session.profile()
     }
 
     /// Tokens in the KV cache.
@@ -174,8 +174,8 @@ impl<'a> Generator<'a> {
             prefill: self.clock.prefill,
             first_token: self.clock.first_token,
             decode: self.clock.decode,
-            weight_bytes_per_token: self.session.weight_bytes_per_token() as u64,
-            precision: self.session.precision().to_string(),
+            weight_bytes_per_token: self.session.weight_bytes_per_token(),
+            profile: self.session.profile().to_string(),
             device: String::new(),
         }
     }

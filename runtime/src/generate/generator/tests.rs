@@ -1,6 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use super::*;
+use sefp::Precision;
+
 use crate::{
     Model, SamplerSettings,
     generate::test_models::{CONTEXT, stories, tiny},
@@ -110,11 +112,11 @@ fn the_precision_changes_while_it_generates() {
         Generator::new(&mut session, &mut sampler, &tokenizer, &prompt, &options(60)).unwrap();
     let mut ids = Vec::new();
     for step in 0..60 {
-        generator.set_precision(precision(step)).unwrap();
+        generator.set_profile(precision(step)).unwrap();
         ids.push(generator.next().unwrap().unwrap().id);
     }
     assert!(generator.next().is_none());
-    assert_eq!(generator.metrics().precision, "E5M3");
+    assert_eq!(generator.metrics().profile, "E5M3");
     assert_eq!(ids, by_hand(&model, lively(), 60, precision));
     assert_ne!(
         ids,

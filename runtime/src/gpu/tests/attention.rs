@@ -68,7 +68,9 @@ fn attention_matches_sums_in_f64_while_the_cache_grows() {
                 let value = values(seed + 2, architecture.kv_width());
                 cache.keys.extend(halves(&key));
                 cache.values.extend(halves(&value));
-                device.begin(batch(&vec![0; rows], position, Precision::E5M3)).expect("a pass");
+                device
+                    .begin(batch(&vec![0; rows], position, &precisions(&architecture, Precision::E5M3)))
+                    .expect("a pass");
                 device.write_slot(Slot::Query, &query);
                 device.write_slot(Slot::Key, &key);
                 device.write_slot(Slot::Value, &value);
@@ -94,7 +96,7 @@ fn positions_can_be_written_again() {
     let model = TestModel::write(&architecture, &mut Made(architecture.clone(), |_, _, _| 1.0));
     let mut device = model.device();
     let mut attended = |seed: u64, position: usize| {
-        device.begin(batch(&[0], position, Precision::E5M3)).expect("a pass");
+        device.begin(batch(&[0], position, &precisions(&architecture, Precision::E5M3))).expect("a pass");
         device.write_slot(Slot::Query, &random_values(9, architecture.query_width()));
         device.write_slot(Slot::Key, &random_values(seed, architecture.kv_width()));
         device.write_slot(Slot::Value, &random_values(seed + 1, architecture.kv_width()));
@@ -115,7 +117,7 @@ fn values_beyond_f16_are_clamped() {
     let architecture = Architecture { layers: 1, heads: 1, kv_heads: 1, head_dim: 2, ..ragged() };
     let model = TestModel::write(&architecture, &mut Made(architecture.clone(), |_, _, _| 1.0));
     let mut device = model.device();
-    device.begin(batch(&[0], 0, Precision::E5M3)).expect("a pass");
+    device.begin(batch(&[0], 0, &precisions(&architecture, Precision::E5M3))).expect("a pass");
     device.write_slot(Slot::Query, &[0.0, 0.0]);
     device.write_slot(Slot::Key, &[0.0, 0.0]);
     device.write_slot(Slot::Value, &[1e9, -1e9]);

@@ -58,7 +58,7 @@ fn every_operation_conforms() {
         for precision in Precision::ALL {
             for (index, &(name, slot, _)) in steps.iter().enumerate() {
                 let [actual, expected] = [&mut gpu, &mut cpu].map(|device| {
-                    device.begin(batch(&tokens, 0, precision)).expect("a pass");
+                    device.begin(batch(&tokens, 0, &precisions(&architecture, precision))).expect("a pass");
                     for (_, _, step) in &steps[..=index] {
                         step(device.as_mut(), tokens.len()).expect("a step");
                     }
@@ -86,7 +86,8 @@ fn forward_passes_conform_at_every_precision() {
                 {
                     let tokens = tokens(&architecture, count);
                     let [actual, expected] = [&mut gpu, &mut cpu].map(|device| {
-                        let batch = batch(&tokens, position, precision);
+                        let precisions = precisions(&architecture, precision);
+                        let batch = batch(&tokens, position, &precisions);
                         let cancel = CancelToken::new();
                         match forward(device.as_mut(), &architecture, batch, Wanted::AllLogits, &cancel) {
                             Ok(Output::Rows(logits)) => logits,
@@ -120,7 +121,8 @@ fn greedy_text_is_the_same_and_sessions_do_not_disturb_each_other() {
         let precision = Precision::ALL[position % 6];
         for (device, text) in devices.iter_mut().zip(&mut texts) {
             let token = [text[position]];
-            let batch = batch(&token, position, precision);
+            let precisions = precisions(&architecture, precision);
+            let batch = batch(&token, position, &precisions);
             match forward(device.as_mut(), &architecture, batch, Wanted::TopK(1), &CancelToken::new()) {
                 Ok(Output::TopK(best)) => text.push(best[0].token),
                 other => panic!("a token was asked for, {other:?} came back"),

@@ -79,7 +79,7 @@ fn only_the_planes_that_are_needed_are_uploaded_and_trim_gives_them_back() {
     };
     let mut device = backend.device().expect("a device");
     let mut logits = |precision| {
-        device.begin(batch(&[3], 0, precision)).expect("a pass");
+        device.begin(batch(&[3], 0, &precisions(&architecture, precision))).expect("a pass");
         device.embed().expect("embed");
         device.rms_norm(Norm::Final).expect("norm");
         device.matmul(WeightMatrix::Head, Slot::Normed, 0..1, Slot::Logits).expect("matmul");
@@ -91,7 +91,7 @@ fn only_the_planes_that_are_needed_are_uploaded_and_trim_gives_them_back() {
     assert_eq!(backend.resident_bytes(), bytes(Precision::E5M6));
     assert_eq!(logits(Precision::E5M3), low, "lower again: the planes above are not read");
     assert_eq!(backend.resident_bytes(), bytes(Precision::E5M6), "lower again uploads and drops nothing");
-    backend.trim(Precision::E5M4);
+    backend.trim(&precisions(&architecture, Precision::E5M4));
     assert_eq!(backend.resident_bytes(), bytes(Precision::E5M4));
     assert_eq!(logits(Precision::E5M3), low, "after trimming");
     assert_eq!(logits(Precision::E5M6), high, "uploaded again");
@@ -110,14 +110,20 @@ fn a_prefix_without_the_planes_says_so_and_still_works() {
     let prefix = Arc::new(Checkpoint::open(&path).expect("a prefix is a model"));
     let backend = GpuBackend::open(prefix, Reconstruction::Midpoint, &context()).expect("a backend");
     let mut device = backend.device().expect("a device");
-    let error = device.begin(batch(&[1], 0, Precision::E5M7)).expect_err("planes are missing");
+    let error = device
+        .begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M7)))
+        .expect_err("planes are missing");
     assert_eq!(error.kind(), ErrorKind::MissingPlanes, "{error}");
     // Before and after other planes were looked for in vain.
     for _ in 0..2 {
-        device.begin(batch(&[1], 0, Precision::E5M4)).expect("the planes that are there");
+        device
+            .begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M4)))
+            .expect("the planes that are there");
         device.embed().expect("embed");
         assert!(read(device.as_mut(), Slot::Hidden, 1).iter().any(|&value| value != 0.0));
-        device.begin(batch(&[1], 0, Precision::E5M5)).expect_err("planes are missing");
+        device
+            .begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M5)))
+            .expect_err("planes are missing");
     }
 }
 
@@ -129,15 +135,27 @@ fn what_does_not_fit_is_refused() {
     let kind = |result: Result<()>| result.expect_err("an error").kind();
     let many = vec![0; device.max_batch() + 1];
     assert_eq!(kind(device.embed()), ErrorKind::InvalidArgument, "no pass");
-    assert_eq!(kind(device.begin(batch(&[], 0, Precision::E5M3))), ErrorKind::InvalidArgument, "no token");
-    assert_eq!(kind(device.begin(batch(&many, 0, Precision::E5M3))), ErrorKind::InvalidArgument, "too many");
     assert_eq!(
-        kind(device.begin(batch(&[1037], 0, Precision::E5M3))),
+        kind(device.begin(batch(&[], 0, &precisions(&architecture, Precision::E5M3)))),
+        ErrorKind::InvalidArgument,
+        "no token"
+    );
+    assert_eq!(
+        kind(device.begin(batch(&many, 0, &precisions(&architecture, Precision::E5M3)))),
+        ErrorKind::InvalidArgument,
+        "too many"
+    );
+    assert_eq!(
+        kind(device.begin(batch(&[1037], 0, &precisions(&architecture, Precision::E5M3)))),
         ErrorKind::InvalidArgument,
         "no such token"
     );
-    assert_eq!(kind(device.begin(batch(&[1], 1 << 40, Precision::E5M3))), ErrorKind::ContextFull, "too far");
-    device.begin(batch(&[1, 2], 0, Precision::E5M3)).expect("a pass");
+    assert_eq!(
+        kind(device.begin(batch(&[1], 1 << 40, &precisions(&architecture, Precision::E5M3)))),
+        ErrorKind::ContextFull,
+        "too far"
+    );
+    device.begin(batch(&[1, 2], 0, &precisions(&architecture, Precision::E5M3))).expect("a pass");
     let head = WeightMatrix::Head;
     for (what, result) in [
         ("shapes", device.matmul(head, Slot::Gate, 0..1, Slot::Logits)),
@@ -188,14 +206,17 @@ fn what_the_device_has_against_a_command_is_an_error_value() {
 #[test]
 fn a_lost_device_is_an_error_value_for_good() {
     let context = GpuContext::open(&GpuOptions::default()).expect("an adapter");
-    let model = TestModel::random(&ragged());
+    let architecture = ragged();
+    let model = TestModel::random(&architecture);
     let backend = GpuBackend::open(Arc::clone(&model.checkpoint), Reconstruction::Midpoint, &context)
         .expect("a backend");
     let mut device = backend.device().expect("a device");
     context.device.destroy();
     let _ = context.device.poll(wgpu::PollType::wait_indefinitely());
     for _ in 0..2 {
-        let error = device.begin(batch(&[1], 0, Precision::E5M3)).expect_err("the device is gone");
+        let error = device
+            .begin(batch(&[1], 0, &precisions(&architecture, Precision::E5M3)))
+            .expect_err("the device is gone");
         assert_eq!(error.kind(), ErrorKind::Device, "{error}");
         assert!(error.to_string().contains("lost"), "{error}");
     }
@@ -208,7 +229,7 @@ fn sessions_run_on_many_threads() {
     let backend = model.backend(Reconstruction::Midpoint);
     let logits = |precision| {
         let mut device = backend.device().expect("a device");
-        device.begin(batch(&[3, 5], 0, precision)).expect("a pass");
+        device.begin(batch(&[3, 5], 0, &precisions(&architecture, precision))).expect("a pass");
         device.embed().expect("embed");
         device.rms_norm(Norm::Final).expect("norm");
         device.matmul(WeightMatrix::Head, Slot::Normed, 0..2, Slot::Logits).expect("matmul");
@@ -218,14 +239,14 @@ fn sessions_run_on_many_threads() {
     let alone = Precision::ALL.map(logits);
     std::thread::scope(|scope| {
         for thread in 0..4 {
-            let (alone, logits, backend) = (&alone, &logits, &backend);
+            let (alone, logits, backend, architecture) = (&alone, &logits, &backend, &architecture);
             scope.spawn(move || {
                 for round in 0..12 {
                     let precision = (thread + round) % 6;
                     let same = logits(Precision::ALL[precision]) == alone[precision];
                     assert!(same, "thread {thread}, round {round}, {}", Precision::ALL[precision]);
                     if thread == 0 {
-                        backend.trim(Precision::E5M5);
+                        backend.trim(&precisions(architecture, Precision::E5M5));
                     }
                 }
             });

@@ -29,7 +29,7 @@ fn embed_decodes_bit_for_bit() {
                 let view = model.checkpoint.tiles(matrix, precision).expect("tiles");
                 let tokens: Vec<u32> = (0..architecture.vocab_size as u32).collect();
                 for tokens in tokens.chunks(device.max_batch()) {
-                    device.begin(batch(tokens, 0, precision)).expect("a pass");
+                    device.begin(batch(tokens, 0, &precisions(&architecture, precision))).expect("a pass");
                     device.embed().expect("embed");
                     let rows = read(&mut device, Slot::Hidden, tokens.len());
                     for (&token, actual) in tokens.iter().zip(rows.chunks(architecture.hidden_size)) {
@@ -128,7 +128,7 @@ fn check_products(
         (architecture.head(), Slot::Normed, Slot::Logits),
     ] {
         let values = random_values(count as u64, count * architecture.width(input));
-        device.begin(batch(&tokens, 0, precision)).expect("a pass");
+        device.begin(batch(&tokens, 0, &precisions(&architecture, precision))).expect("a pass");
         device.write_slot(input, &values);
         device.matmul(matrix, input, 0..count, output).expect("matmul");
         let actual = read(device, output, count);
@@ -164,7 +164,7 @@ fn rows_of_a_product_are_those_asked_for() {
     let tokens = tokens(&architecture, 9);
     let values = random_values(3, 9 * architecture.hidden_size);
     for rows in [8..9, 3..5, 2..9, 4..4] {
-        device.begin(batch(&tokens, 0, Precision::E5M6)).expect("a pass");
+        device.begin(batch(&tokens, 0, &precisions(&architecture, Precision::E5M6))).expect("a pass");
         device.write_slot(Slot::Normed, &values);
         device.matmul(WeightMatrix::Head, Slot::Normed, rows.clone(), Slot::Logits).expect("matmul");
         let actual = read(&mut device, Slot::Logits, rows.len());
@@ -187,7 +187,7 @@ fn products_leave_padding_and_other_rows_alone() {
     let mut device = model.device();
     for count in [1, 3] {
         let tokens = tokens(&architecture, 5);
-        device.begin(batch(&tokens, 0, Precision::E5M8)).expect("a pass");
+        device.begin(batch(&tokens, 0, &precisions(&architecture, Precision::E5M8))).expect("a pass");
         device.fill_slot(Slot::Gate, 7.0);
         device.write_slot(Slot::Normed, &random_values(1, 5 * architecture.hidden_size));
         device

@@ -6,6 +6,7 @@ mod conformance;
 mod device;
 mod matmul;
 mod operations;
+mod profiles;
 mod top_k;
 
 use std::{
@@ -19,8 +20,8 @@ use tempfile::TempDir;
 
 use super::{GpuBackend, GpuContext, GpuOptions, device::GpuDevice};
 use crate::{
-    Architecture, Batch, Checkpoint, Device, Norm, Output, Readback, Result, Slot, WeightMatrix,
-    checkpoint::WeightSource, pack::RandomWeights, test_checkpoint,
+    Architecture, Batch, Checkpoint, Device, MatrixPrecisions, Norm, Output, PrecisionProfile, Readback,
+    Result, Slot, WeightMatrix, checkpoint::WeightSource, pack::RandomWeights, test_checkpoint,
 };
 
 /// One context for all tests, on nothing but the default limits of WebGPU: that they suffice is
@@ -115,8 +116,20 @@ pub(super) fn tokens(architecture: &Architecture, count: usize) -> Vec<u32> {
     (0..count).map(|i| (i * 7919 % architecture.vocab_size) as u32).collect()
 }
 
-pub(super) fn batch(tokens: &[u32], position: usize, precision: Precision) -> Batch<'_> {
-    Batch { tokens, position, precision }
+pub(super) fn batch<'a>(
+    tokens: &'a [u32],
+    position: usize,
+    precisions: &'a Arc<MatrixPrecisions>,
+) -> Batch<'a> {
+    Batch { tokens, position, precisions }
+}
+
+/// A precision, or a profile, as a model of this shape reads it.
+pub(super) fn precisions(
+    architecture: &Architecture,
+    profile: impl Into<PrecisionProfile>,
+) -> Arc<MatrixPrecisions> {
+    Arc::new(profile.into().resolve(architecture).expect("a profile of the model"))
 }
 
 pub(super) fn random_values(seed: u64, count: usize) -> Vec<f32> {

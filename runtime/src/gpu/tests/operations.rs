@@ -14,7 +14,9 @@ fn run(
     let model = TestModel::write(architecture, &mut Made(architecture.clone(), |_, _, _| 1.0));
     let mut device = model.device();
     let rows = inputs[0].1.len() / architecture.width(inputs[0].0);
-    device.begin(batch(&vec![0; rows], position, Precision::E5M3)).expect("a pass");
+    device
+        .begin(batch(&vec![0; rows], position, &precisions(&architecture, Precision::E5M3)))
+        .expect("a pass");
     for (slot, values) in inputs {
         device.write_slot(*slot, values);
     }

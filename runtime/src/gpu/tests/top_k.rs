@@ -17,7 +17,7 @@ fn check(vocab_size: usize, rows: &[(&str, Vec<f32>)]) {
     let mut device = model.device();
     for (what, logits) in rows {
         for k in [1, 2, 7, 40, 64, 65, 1000, 5, 1] {
-            device.begin(batch(&[0], 0, Precision::E5M3)).expect("a pass");
+            device.begin(batch(&[0], 0, &precisions(&architecture, Precision::E5M3))).expect("a pass");
             device.write_slot(Slot::Logits, logits);
             let Output::TopK(actual) = device.finish(Readback::TopK(k)).expect("candidates") else {
                 panic!("candidates were asked for");
@@ -57,7 +57,7 @@ fn extremes_are_ordered_and_nan_comes_last() {
     let model = TestModel::write(&architecture, &mut Made(architecture.clone(), |_, _, _| 1.0));
     let mut device = model.device();
     for nan in [f32::NAN, -f32::NAN] {
-        device.begin(batch(&[0], 0, Precision::E5M3)).expect("a pass");
+        device.begin(batch(&[0], 0, &precisions(&architecture, Precision::E5M3))).expect("a pass");
         device.write_slot(Slot::Logits, &[nan, 1.0, f32::MIN]);
         let Output::TopK(best) = device.finish(Readback::TopK(3)).expect("candidates") else {
             panic!("candidates were asked for");
