@@ -202,7 +202,7 @@ mod tests {
                 for tokens in [0, 1, 3, 4, 9] {
                     let input = input_of(cols, tokens + 2);
                     let (mut expected, mut found) = (Activations::new(rows), Activations::new(rows));
-                    [&mut expected, &mut found].map(|output| output.grow(tokens));
+                    [&mut expected, &mut found].into_iter().for_each(|output| output.grow(tokens));
                     matmul(&pool, &matrix, &input, 1..1 + tokens, &mut expected);
                     let call = FullCall { grid, tiles: &tiles, output: found.columns_mut(tokens) };
                     multiply_full(&pool, &input, 1..1 + tokens, &[call]);
