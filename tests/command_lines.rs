@@ -171,9 +171,9 @@ fn eval_compares_with_the_unquantised_model_or_its_saved_logits() {
     let labelled = format!("{unquantised}@16");
     let text = path("text.txt");
     let common = ["--text", &text, "--context", "30", "--windows", "3", "--device", "cpu", "--bits", "8,3"];
-    let with = |rest: &[&str]| [&["eval", model, &labelled], &common[..], rest].concat();
+    let with = |rest: &[&str]| evaluated(&[&["eval", model, &labelled], &common[..], rest].concat());
 
-    let live = evaluated(&with(&["--reference", &unquantised, "--save-logits", &logits]));
+    let live = with(&["--reference", &unquantised, "--save-logits", &logits]);
     assert_eq!(live["rows"][0]["reference"], true);
     assert_eq!((&live["bos_policy"], &live["bos"]), (&Value::from("auto"), &Value::Null));
     let row = |report: &Value, index: usize, name: &str| report["rows"][index][name].as_f64().unwrap();
@@ -184,7 +184,7 @@ fn eval_compares_with_the_unquantised_model_or_its_saved_logits() {
     assert_eq!((row(&live, 3, "top1_agreement"), row(&live, 3, "perplexity_ratio")), (1.0, 1.0));
     assert_eq!(row(&live, 3, "bits_per_weight"), 16.0);
 
-    let saved = evaluated(&with(&["--reference-logits", &logits]));
+    let saved = with(&["--reference-logits", &logits]);
     assert_eq!(saved["rows"].as_array().unwrap().len(), 4);
     for index in 1..4 {
         assert_eq!(row(&saved, index, "perplexity"), row(&live, index, "perplexity"));

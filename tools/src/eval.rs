@@ -29,14 +29,10 @@ use crate::{files, progress};
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let cancel = progress::cancel_on_interrupt()?;
     let subjects = arguments.models.iter().map(Subject::open).collect::<anyhow::Result<Vec<_>>>()?;
-    let reference = arguments.reference.as_ref().map(|folder| {
-        let model = arguments::ModelPath { path: folder.clone(), bits_per_weight: None };
-        Subject::open(&model)
-    });
+    let reference = arguments.reference.as_deref().map(|folder| Subject::open_folder(folder, None));
     let reference = reference.transpose()?;
-    check_vocabularies(&reference.iter().chain(&subjects).collect::<Vec<_>>())?;
-
     let all: Vec<&Subject> = subjects.iter().chain(&reference).collect();
+    check_vocabularies(&all)?;
     let text = TextSource::open(arguments, &all)?;
     let questions = Questions::open(arguments, &all)?;
     let models = Models::load(arguments, &subjects, reference.as_ref())?;

@@ -14,20 +14,17 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use otaro::{
-    CancelToken, Checkpoint, DeviceChoice, Model, OpenOptions, Precision, PrecisionProfile,
-    cpu::{CpuOptions, FullWeights},
-    pack::HuggingFaceFolder,
-};
+use otaro::{CancelToken, Checkpoint, DeviceChoice, Precision, PrecisionProfile};
+use otaro_eval::Windows;
 
 use self::{
     ascent::Sensitivity,
-    measure::{Divergence, Reference, Sample},
+    measure::{Comparison, Divergence},
     report::{Format, Report, Row},
     state::{Search, State},
     units::Unit,
 };
-use crate::{progress, tokens};
+use crate::progress;
 
 /// Points of the ascent that are measured, at even distances of bits per weight.
 const POINTS: usize = 8;
@@ -51,8 +48,8 @@ pub struct Arguments {
     /// Tokens of a window
     #[arg(long, value_name = "N", default_value_t = 256)]
     context: usize,
-    /// Windows, at even distances in the text. For each token, the probabilities of the whole vocabulary are
-    /// kept in memory
+    /// Windows, at even distances in the text; the logits of the unquantised model are kept in the folder of the
+    /// results, two bytes for every token of the vocabulary at each position
     #[arg(long, value_name = "N", default_value_t = 4)]
     windows: usize,
     /// Neighbouring layers that share their precisions: more of them make the search faster and coarser
@@ -79,11 +76,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Precision::MIN
     );
     ensure!(arguments.layers_together > 0, "--layers-together is 0: give 1 or more");
-    let sample = sample(arguments, &checkpoint)?;
+    let windows = measure::windows(arguments, &checkpoint)?;
     let cancel = progress::cancel_on_interrupt()?;
-    let search = Search::new(&checkpoint, &arguments.reference, &sample, arguments.device)?;
+    let search = Search::new(&checkpoint, &arguments.reference, &windows, arguments.device)?;
     let state = State::open(&arguments.out, search)?;
-    let mut measuring = Measuring { arguments, checkpoint: &checkpoint, sample, state, model: None, cancel };
+    let mut measuring =
+        Measuring { arguments, checkpoint: &checkpoint, windows, state, comparison: None, cancel };
     let units = units::all(&architecture, arguments.layers_together);
     let report = measuring.search(&units).map_err(|error| match measuring.state.measured() {
         0 => error,
@@ -96,31 +94,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(report.print(arguments.output, &mut stdout().lock()).and_then(|()| stdout().flush())?)
 }
 
-/// The windows of the text.
-fn sample(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Sample> {
-    let path = &arguments.text;
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let ids = tokens::encode(checkpoint, text.trim_start_matches('\u{feff}'))?;
-    let limit = checkpoint.architecture().context_length;
-    let (context, windows) = (arguments.context, arguments.windows);
-    ensure!((2..=limit).contains(&context), "--context is {context}, it must be 2 to {limit} for this model");
-    Sample::new(&ids, context, windows).with_context(|| {
-        format!(
-            "{}: {} tokens are fewer than --windows {windows} of --context {context}: give more text or fewer",
-            path.display(),
-            ids.len()
-        )
-    })
-}
-
 /// A search in progress.
 struct Measuring<'a> {
     arguments: &'a Arguments,
     checkpoint: &'a Arc<Checkpoint>,
-    sample: Sample,
+    windows: Windows,
     state: State,
-    /// The packed model and what the unquantised one predicts, once something has to be measured.
-    model: Option<(Model, Reference)>,
+    /// Once something has to be measured.
+    comparison: Option<Comparison>,
     cancel: CancelToken,
 }
 
@@ -138,7 +119,7 @@ impl Measuring<'_> {
             rows.push(Row::new(profile, architecture, self.measure(profile, &bar)?)?);
         }
         bar.finish_and_clear();
-        Ok(Report::new(self.arguments, &self.sample, &sensitivities, rows))
+        Ok(Report::new(self.arguments, &sensitivities, rows))
     }
 
     /// What each part loses, everything else being at the highest precision.
@@ -169,32 +150,15 @@ impl Measuring<'_> {
             bar.inc(1);
             return Ok(known);
         }
-        let (model, reference) = match &mut self.model {
+        let comparison = match &mut self.comparison {
             Some(open) => open,
-            empty => empty.insert(open(self.arguments, self.checkpoint, &self.sample, &self.cancel)?),
+            empty => {
+                empty.insert(Comparison::new(self.arguments, self.checkpoint, &self.windows, &self.cancel)?)
+            }
         };
-        let divergence = reference.divergence(model, profile, &self.sample, &self.cancel)?;
+        let divergence = comparison.divergence(profile, &self.windows, &self.cancel)?;
         self.state.add(profile, divergence)?;
         bar.inc(1);
         Ok(divergence)
     }
-}
-
-/// Opens the packed model and has the unquantised one predict.
-fn open(
-    arguments: &Arguments,
-    checkpoint: &Arc<Checkpoint>,
-    sample: &Sample,
-    cancel: &CancelToken,
-) -> anyhow::Result<(Model, Reference)> {
-    let architecture = checkpoint.architecture();
-    let mut source = HuggingFaceFolder::open(&arguments.reference)?;
-    ensure!(source.architecture() == architecture, "{} is another model", arguments.reference.display());
-    let weights = FullWeights::load(architecture, &mut source)?;
-    let full = Model::full_precision(architecture, weights, &CpuOptions::default())?;
-    let bar = progress::bar(sample.tokens() as u64, "unquantised", "tokens");
-    let reference = Reference::new(&full, sample, cancel, &mut |tokens| bar.inc(tokens as u64))?;
-    bar.finish_and_clear();
-    let options = OpenOptions { device: arguments.device, ..OpenOptions::default() };
-    Ok((Model::on_device(Arc::clone(checkpoint), &options)?, reference))
 }

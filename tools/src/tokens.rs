@@ -1,7 +1,6 @@
-//! Token ids: from a safetensors file, or from text by the model's own tokenizer.
+//! Token ids from a safetensors file.
 
 use anyhow::{Context, bail};
-use otaro::Checkpoint;
 use safetensors::{Dtype, SafeTensors};
 
 /// Reads `FILE.safetensors#NAME`: a tensor of I32, I64, U32 or U16 ids, flattened.
@@ -24,9 +23,4 @@ pub fn read(reference: &str) -> anyhow::Result<Vec<u32>> {
         u32::try_from(id).with_context(|| format!("{path}: {name}[{index}] is {id}, which is no token id"))
     };
     ids.into_iter().enumerate().map(id).collect()
-}
-
-/// Encodes text with the tokenizer that travels in the model file.
-pub fn encode(checkpoint: &Checkpoint, text: &str) -> anyhow::Result<Vec<u32>> {
-    Ok(checkpoint.tokenizer()?.encode(text)?)
 }

@@ -68,13 +68,8 @@ impl Subject {
     /// Opens a file or a folder, without reading its weights.
     pub fn open(model: &ModelPath) -> anyhow::Result<Self> {
         let ModelPath { path, bits_per_weight } = model;
-        let file_name = path.canonicalize().unwrap_or_else(|_| path.clone());
-        let file_name = file_name.file_name().unwrap_or_default().to_string_lossy();
-        let name = file_name.strip_suffix(PACKED_EXTENSION).unwrap_or(&file_name).to_string();
-        let bits_per_weight = *bits_per_weight;
         if path.is_dir() {
-            let vocabulary = folder_vocabulary(path)?;
-            return Ok(Self { name, weights: Weights::Folder(path.clone()), vocabulary, bits_per_weight });
+            return Self::open_folder(path, *bits_per_weight);
         }
         ensure!(
             bits_per_weight.is_none(),
@@ -88,7 +83,14 @@ impl Subject {
             Err(error) => return Err(error.into()),
         };
         let vocabulary = Vocabulary::new(checkpoint.architecture(), tokenizer)?;
-        Ok(Self { name, weights: Weights::Packed(checkpoint), vocabulary, bits_per_weight })
+        let weights = Weights::Packed(checkpoint);
+        Ok(Self { name: name(path), weights, vocabulary, bits_per_weight: None })
+    }
+
+    /// Opens the folder of a model in Hugging Face's format.
+    pub fn open_folder(path: &Path, bits_per_weight: Option<f64>) -> anyhow::Result<Self> {
+        let vocabulary = folder_vocabulary(path)?;
+        Ok(Self { name: name(path), weights: Weights::Folder(path.to_owned()), vocabulary, bits_per_weight })
     }
 
     /// Everything that is to be measured of it: a packed file at each precision and profile with each reconstruction, a
@@ -164,6 +166,13 @@ fn profiles(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Ve
         checkpoint.require(profile.resolve(checkpoint.architecture())?.max())?;
     }
     Ok(profiles)
+}
+
+/// What reports call a model.
+fn name(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_suffix(PACKED_EXTENSION).unwrap_or(&name).to_string()
 }
 
 fn folder_vocabulary(folder: &Path) -> anyhow::Result<Vocabulary> {

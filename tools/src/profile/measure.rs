@@ -1,45 +1,29 @@
 //! How far the predictions of a profile are from those of the unquantised model.
-//!
-//! For each token `t` of each window but the last, `KL(p_t || q_t) = sum(p_t log(p_t / q_t))` in nats, where `p_t` are the
-//! probabilities of the next token by the unquantised model and `q_t` those by the packed one.
 
-use otaro::{CancelToken, Error, ErrorKind, Model, Precision, PrecisionProfile, Result};
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context, ensure};
+use otaro::{
+    CancelToken, Checkpoint, Model, OpenOptions, Precision, PrecisionProfile, Session,
+    cpu::{CpuOptions, FullWeights},
+    pack::HuggingFaceFolder,
+};
+use otaro_eval::{
+    BosPolicy, LogitSource, LogitsWriter, ModelSource, Origin, Outcome, Recording, SavedLogits, Windows,
+    evaluate, read_text,
+};
 use serde::{Deserialize, Serialize};
 
-/// Windows of a text, at even distances.
-pub struct Sample {
-    pub windows: Vec<Vec<u32>>,
-}
+use super::Arguments;
+use crate::progress;
 
-impl Sample {
-    /// `None` when the text is too short.
-    pub fn new(ids: &[u32], context: usize, windows: usize) -> Option<Self> {
-        let spare = ids.len().checked_sub(windows.checked_mul(context)?).filter(|_| windows > 0)?;
-        let begin = |index: usize| index * context + spare * index / windows;
-        let window = |index| ids[begin(index)..begin(index) + context].to_vec();
-        Some(Self { windows: (0..windows).map(window).collect() })
-    }
-
-    /// Tokens of all windows.
-    pub fn tokens(&self) -> usize {
-        self.windows.iter().map(Vec::len).sum()
-    }
-}
-
-/// What the unquantised model predicts.
-pub struct Reference {
-    /// Probabilities after each compared token, `[tokens, vocab]`.
-    probabilities: Vec<f32>,
-    /// `sum(p log p)` of each token.
-    negative_entropies: Vec<f64>,
-    /// The most probable next token of each.
-    best: Vec<usize>,
-}
+/// The logits of the unquantised model, in the folder of the results.
+const REFERENCE: &str = "reference.safetensors";
 
 /// A mean over tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Divergence {
-    /// KL divergence in nats.
+    /// KL divergence from the unquantised model, in nats.
     pub mean: f64,
     /// The standard error of that.
     pub standard_error: f64,
@@ -47,101 +31,117 @@ pub struct Divergence {
     pub top1: f64,
 }
 
-impl Reference {
-    /// Runs the windows through the unquantised model; `progress` is told of the tokens done.
+/// The windows of the text, at even distances.
+pub fn windows(arguments: &Arguments, checkpoint: &Checkpoint) -> anyhow::Result<Windows> {
+    let tokenizer = checkpoint.tokenizer()?;
+    let ids = tokenizer.encode_rendered(&read_text(&arguments.text)?)?;
+    let bos = BosPolicy::default().token(&tokenizer)?;
+    let limit = checkpoint.architecture().context_length;
+    let (context, windows) = (arguments.context, arguments.windows);
+    ensure!((2..=limit).contains(&context), "--context is {context}, it must be 2 to {limit} for this model");
+    let stride = context - usize::from(bos.is_some());
+    let tokens = spread(&ids, stride, windows).with_context(|| {
+        format!(
+            "{}: {} tokens are fewer than --windows {windows} of --context {context}: give more text or fewer",
+            arguments.text.display(),
+            ids.len()
+        )
+    })?;
+    Ok(Windows::new(tokens, context, None, bos))
+}
+
+/// The tokens of `count` pieces at even distances; `None` when there are too few.
+fn spread(ids: &[u32], length: usize, count: usize) -> Option<Vec<u32>> {
+    let spare = ids.len().checked_sub(count.checked_mul(length)?).filter(|_| count > 0)?;
+    let piece = |index: usize| &ids[index * length + spare * index / count..][..length];
+    Some((0..count).flat_map(piece).copied().collect())
+}
+
+/// The packed model beside what the unquantised one predicts.
+pub struct Comparison {
+    session: Session,
+    reference: SavedLogits,
+}
+
+impl Comparison {
+    /// Opens the packed model. The unquantised one runs once, and its logits are kept.
     pub fn new(
-        model: &Model,
-        sample: &Sample,
+        arguments: &Arguments,
+        checkpoint: &Arc<Checkpoint>,
+        windows: &Windows,
         cancel: &CancelToken,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<Self> {
-        let mut reference =
-            Self { probabilities: Vec::new(), negative_entropies: Vec::new(), best: Vec::new() };
-        for_each_row(model, Precision::MAX.into(), sample, cancel, &mut |logits| {
-            let (max, log_sum) = normaliser(logits)?;
-            let mut negative_entropy = 0.0;
-            reference.probabilities.extend(logits.iter().map(|&logit| {
-                let log = f64::from(logit - max) - log_sum;
-                let probability = log.exp();
-                negative_entropy += probability * log;
-                probability as f32
-            }));
-            reference.negative_entropies.push(negative_entropy);
-            reference.best.push(argmax(logits));
-            progress(1);
-            Ok(())
-        })?;
-        Ok(reference)
+    ) -> anyhow::Result<Self> {
+        let path = arguments.out.join(REFERENCE);
+        if !path.exists() {
+            record(&path, &arguments.reference, checkpoint, windows, cancel)?;
+        }
+        let reference = SavedLogits::open(&path)?;
+        reference.check(windows).with_context(|| format!("delete {}", path.display()))?;
+        let options = OpenOptions { device: arguments.device, ..OpenOptions::default() };
+        let session = Model::on_device(Arc::clone(checkpoint), &options)?.session(Precision::MAX)?;
+        Ok(Self { session, reference })
     }
 
-    /// Runs the windows through the packed model with a profile and compares.
+    /// Runs the windows through the packed model with a profile.
     pub fn divergence(
-        &self,
-        model: &Model,
+        &mut self,
         profile: &PrecisionProfile,
-        sample: &Sample,
+        windows: &Windows,
         cancel: &CancelToken,
-    ) -> Result<Divergence> {
-        let (mut sum, mut squares, mut agreed, mut index) = (0.0, 0.0, 0, 0);
-        for_each_row(model, profile.clone(), sample, cancel, &mut |logits| {
-            let probabilities = &self.probabilities[index * logits.len()..][..logits.len()];
-            let divergence = divergence(probabilities, self.negative_entropies[index], logits)?;
-            sum += divergence;
-            squares += divergence * divergence;
-            agreed += usize::from(argmax(logits) == self.best[index]);
-            index += 1;
-            Ok(())
-        })?;
-        let count = index as f64;
-        let (mean, variance) = (sum / count, (squares - sum * sum / count) / (count - 1.0).max(1.0));
-        let standard_error = (variance.max(0.0) / count).sqrt();
-        let [mean, standard_error, top1] = [mean, standard_error, agreed as f64 / count].map(rounded);
-        Ok(Divergence { mean, standard_error, top1 })
+    ) -> anyhow::Result<Divergence> {
+        self.session.set_profile(profile)?;
+        let mut candidates: Vec<Box<dyn LogitSource + '_>> =
+            vec![Box::new(ModelSource { session: &mut self.session, cancel })];
+        let mut outcome = Outcome::new(true, 1);
+        evaluate(windows, Some(&mut self.reference), &mut candidates, &mut outcome, &mut |_| {})?;
+        let scores = outcome.candidates.first().zip(outcome.reference.as_ref());
+        let comparison = scores.and_then(|(candidate, reference)| candidate.comparison(reference));
+        let comparison = comparison.context("nothing was compared")?;
+        Ok(Divergence {
+            mean: rounded(comparison.divergence.mean),
+            standard_error: rounded(comparison.divergence.standard_error),
+            top1: rounded(comparison.agreement.mean),
+        })
     }
+}
+
+/// Has the unquantised model predict, and writes its logits to a file.
+fn record(
+    path: &Path,
+    folder: &Path,
+    checkpoint: &Checkpoint,
+    windows: &Windows,
+    cancel: &CancelToken,
+) -> anyhow::Result<()> {
+    let architecture = checkpoint.architecture();
+    let mut source = HuggingFaceFolder::open(folder)?;
+    ensure!(source.architecture() == architecture, "{} is another model", folder.display());
+    let model = Model::full_precision(
+        architecture,
+        FullWeights::load(architecture, &mut source)?,
+        &CpuOptions::default(),
+    )?;
+    let mut session = model.session(Precision::MAX)?;
+    let origin = Origin {
+        model: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        tokenizer: checkpoint.tokenizer_fingerprint().to_string(),
+        vocab_size: architecture.vocab_size,
+    };
+    let writer = LogitsWriter::create(path, windows, &origin)?;
+    let mut recording = Recording { source: ModelSource { session: &mut session, cancel }, writer };
+    let tokens = windows.count() * windows.context();
+    let bar = progress::bar(tokens as u64, "unquantised model", "tokens");
+    for window in windows.iter() {
+        recording.logits(&window, &mut |_| Ok(()))?;
+        bar.inc(window.tokens.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(recording.writer.finish()?)
 }
 
 /// Twelve decimals: what a JSON file gives back exactly, so that a search that goes on finds what one in a piece does.
 fn rounded(value: f64) -> f64 {
     (value * 1e12).round() / 1e12
-}
-
-/// Hands out the logits after every token of every window but its last, which nothing follows.
-fn for_each_row(
-    model: &Model,
-    profile: PrecisionProfile,
-    sample: &Sample,
-    cancel: &CancelToken,
-    each: &mut dyn FnMut(&[f32]) -> Result<()>,
-) -> Result<()> {
-    let mut session = model.session(profile)?;
-    sample.windows.iter().try_for_each(|window| {
-        session.truncate(0);
-        session.all_logits(&window[..window.len() - 1], cancel, &mut *each)
-    })
-}
-
-/// `sum(p log p) - sum(p log q)`, of which the first is known.
-fn divergence(probabilities: &[f32], negative_entropy: f64, logits: &[f32]) -> Result<f64> {
-    let (max, log_sum) = normaliser(logits)?;
-    let terms = probabilities.iter().zip(logits);
-    let expected: f64 = terms.map(|(&p, &logit)| f64::from(p) * (f64::from(logit - max) - log_sum)).sum();
-    // What is left of rounding is no divergence.
-    Ok((negative_entropy - expected).max(0.0))
-}
-
-/// The largest logit, and the logarithm of the sum of exponentials less it.
-fn normaliser(logits: &[f32]) -> Result<(f32, f64)> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let log_sum = logits.iter().map(|&logit| f64::from((logit - max).exp())).sum::<f64>().ln();
-    match max.is_finite() && log_sum.is_finite() {
-        true => Ok((max, log_sum)),
-        false => Err(Error::new(ErrorKind::NotFinite, "the model computed logits that are not finite")),
-    }
-}
-
-fn argmax(logits: &[f32]) -> usize {
-    let better = |best: usize, index: usize| if logits[index] > logits[best] { index } else { best };
-    (0..logits.len()).fold(0, better)
 }
 
 #[cfg(test)]
@@ -151,11 +151,10 @@ mod tests {
     #[test]
     fn windows_spread_over_the_text() {
         let ids: Vec<u32> = (0..20).collect();
-        let sample = Sample::new(&ids, 4, 3).expect("long enough");
-        let begins: Vec<_> = sample.windows.iter().map(|window| window[0]).collect();
-        assert_eq!((begins, sample.tokens()), (vec![0, 6, 13], 12));
-        assert_eq!(Sample::new(&ids, 10, 2).expect("just enough").windows[1][9], 19);
-        assert!(Sample::new(&ids, 7, 3).is_none() && Sample::new(&ids, 4, 0).is_none());
+        let tokens = spread(&ids, 4, 3).expect("long enough");
+        assert_eq!(tokens, [0, 1, 2, 3, 6, 7, 8, 9, 13, 14, 15, 16]);
+        assert_eq!(spread(&ids, 10, 2).expect("just enough"), ids);
+        assert!(spread(&ids, 7, 3).is_none() && spread(&ids, 4, 0).is_none());
     }
 
     #[test]
@@ -165,25 +164,5 @@ mod tests {
             let json = serde_json::to_string(&value).expect("a number");
             assert_eq!(serde_json::from_str::<f64>(&json).expect("a number"), value, "{json}");
         }
-    }
-
-    #[test]
-    fn divergence_is_that_of_the_definition() {
-        let p = [0.5_f32, 0.25, 0.25];
-        let negative_entropy: f64 = p.iter().map(|&p| f64::from(p) * f64::from(p).ln()).sum();
-        let q = [0.2_f64, 0.7, 0.1];
-        let logits = q.map(|q| q.ln() as f32 + 3.0);
-        let expected: f64 = p.iter().zip(q).map(|(&p, q)| f64::from(p) * (f64::from(p) / q).ln()).sum();
-        let found = divergence(&p, negative_entropy, &logits).expect("finite");
-        assert!((found - expected).abs() < 1e-6, "{found}, {expected}");
-        let same = p.map(|p| p.ln() - 7.0);
-        assert!(divergence(&p, negative_entropy, &same).expect("finite") < 1e-6);
-        for bad in [[f32::NAN, 0.0, 0.0], [f32::INFINITY, 0.0, 0.0], [f32::NEG_INFINITY; 3]] {
-            assert_eq!(
-                divergence(&p, negative_entropy, &bad).expect_err("not finite").kind(),
-                ErrorKind::NotFinite
-            );
-        }
-        assert_eq!(argmax(&[1.0, 3.0, 3.0, 2.0]), 1);
     }
 }

@@ -1,7 +1,6 @@
 //! What a search found: a table for people, data for programs, a plot, profiles to pack.
 
 use std::{
-    fmt::Write as _,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -10,13 +9,8 @@ use clap::ValueEnum;
 use otaro::{Architecture, NamedProfiles, PrecisionProfile};
 use serde::Serialize;
 
-use super::{
-    Arguments,
-    ascent::Sensitivity,
-    measure::{Divergence, Sample},
-    plot,
-    state::write,
-};
+use super::{Arguments, ascent::Sensitivity, measure::Divergence, plot, state::write};
+use crate::table;
 
 /// What is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -64,6 +58,25 @@ impl Row {
             pareto: false,
         })
     }
+
+    fn cells(&self) -> Vec<String> {
+        let profile = self.profile.to_string();
+        let (name, entries) = match &self.name {
+            Some(name) => (name.clone(), profile),
+            None => (profile, String::new()),
+        };
+        let Divergence { mean, standard_error, top1 } = self.divergence;
+        vec![
+            name,
+            format!("{:.3}", self.bits_per_weight),
+            format!("{:.1}", self.bytes_per_token as f64 / 1e6),
+            format!("{mean:.4}"),
+            format!("{standard_error:.4}"),
+            format!("{:.1} %", 100.0 * top1),
+            if self.pareto { "yes" } else { "" }.to_string(),
+            entries,
+        ]
+    }
 }
 
 /// All that was found.
@@ -81,19 +94,14 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(
-        arguments: &Arguments,
-        sample: &Sample,
-        sensitivities: &[Sensitivity],
-        mut rows: Vec<Row>,
-    ) -> Self {
+    pub fn new(arguments: &Arguments, sensitivities: &[Sensitivity], mut rows: Vec<Row>) -> Self {
         mark_pareto(&mut rows);
         Self {
             model: arguments.model.clone(),
             reference: arguments.reference.clone(),
             text: arguments.text.clone(),
             context: arguments.context,
-            windows: sample.windows.len(),
+            windows: arguments.windows,
             budget: arguments.budget,
             rows,
             sensitivities: sensitivities.to_vec(),
@@ -102,7 +110,7 @@ impl Report {
 
     pub fn print(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
         match format {
-            Format::Md => write!(out, "{}", self.markdown()),
+            Format::Md => out.write_all(&self.markdown()?),
             Format::Json => {
                 serde_json::to_writer_pretty(&mut *out, self)?;
                 writeln!(out)
@@ -119,41 +127,25 @@ impl Report {
                 profiles.insert(name.clone(), row.profile.clone())?;
             }
         }
-        write(&folder.join("pareto.md"), self.markdown().as_bytes())?;
+        write(&folder.join("pareto.md"), &self.markdown()?)?;
         write(&folder.join("pareto.json"), &serde_json::to_vec_pretty(self)?)?;
         write(&folder.join("pareto.svg"), plot::pareto(&self.rows)?.as_bytes())?;
         write(&folder.join("profiles.json"), &serde_json::to_vec_pretty(&profiles)?)
     }
 
-    fn markdown(&self) -> String {
-        let mut text = String::from(
-            "| profile | bits/weight | MB/token | KL, nats | ± | top-1 | Pareto | entries |\n\
-             |---|---:|---:|---:|---:|---:|---|---|\n",
-        );
-        for row in &self.rows {
-            let profile = row.profile.to_string();
-            let (name, entries) = match &row.name {
-                Some(name) => (name, profile.as_str()),
-                None => (&profile, ""),
-            };
-            let (bits, megabytes) = (row.bits_per_weight, row.bytes_per_token as f64 / 1e6);
-            let Divergence { mean, standard_error, top1 } = row.divergence;
-            let pareto = if row.pareto { "yes" } else { "" };
-            // Writing to a string does not fail.
-            let _ = writeln!(
-                text,
-                "| {name} | {bits:.3} | {megabytes:.1} | {mean:.4} | {standard_error:.4} | {:.1} % | {pareto} | {entries} |",
-                100.0 * top1
-            );
-        }
-        let compared = self.windows * (self.context - 1);
-        let _ = writeln!(
+    fn markdown(&self) -> io::Result<Vec<u8>> {
+        let header = ["profile", "bits/weight", "MB/token", "KL, nats", "±", "top-1", "Pareto", "entries"];
+        let mut text = Vec::new();
+        let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
+        table::markdown(&mut text, &header.map(String::from), &rows)?;
+        let (windows, context) = (self.windows, self.context);
+        writeln!(
             text,
-            "\nKL divergence from the unquantised model and agreement of the most probable token, mean over {compared} \
-             tokens ({} windows of {}); ± is the standard error.",
-            self.windows, self.context
-        );
-        text
+            "\nKL divergence from the unquantised model, and how often both hold the same token for the most probable \
+             one: means over {} tokens ({windows} windows of {context}); ± is the standard error.",
+            windows * (context - 1)
+        )?;
+        Ok(text)
     }
 }
 

@@ -3,17 +3,19 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
 
 use anyhow::{Context, ensure};
 use otaro::{Checkpoint, DeviceChoice, PrecisionProfile};
+use otaro_eval::Windows;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::measure::{Divergence, Sample};
+use super::measure::Divergence;
+use crate::files;
 
 /// Its name in the folder of the results.
 const FILE: &str = "state.json";
@@ -26,7 +28,7 @@ pub struct Search {
     /// Names, bytes and times of the files of the unquantised model.
     reference: Vec<String>,
     /// Hash of the token ids.
-    sample: String,
+    text: String,
     context: usize,
     windows: usize,
     device: String,
@@ -37,17 +39,17 @@ impl Search {
     pub fn new(
         checkpoint: &Checkpoint,
         reference: &Path,
-        sample: &Sample,
+        windows: &Windows,
         device: DeviceChoice,
     ) -> anyhow::Result<Self> {
         let mut hash = Sha256::new();
-        sample.windows.iter().flatten().for_each(|id| hash.update(id.to_le_bytes()));
+        windows.iter().flat_map(|window| window.tokens).for_each(|id| hash.update(id.to_le_bytes()));
         Ok(Self {
             model: checkpoint.sections().iter().map(|section| section.sha256.clone()).collect(),
             reference: weight_files(reference)?,
-            sample: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
-            context: sample.windows.first().map_or(0, Vec::len),
-            windows: sample.windows.len(),
+            text: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            context: windows.context(),
+            windows: windows.count(),
             device: device.to_string(),
         })
     }
@@ -91,8 +93,9 @@ impl State {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let kept = Kept { search, measured: BTreeMap::new() };
-                return Ok(Self { path, kept });
+                // Before anything is measured: what else the folder comes to hold is of this search too.
+                let state = Self { path, kept: Kept { search, measured: BTreeMap::new() } };
+                return state.save().map(|()| state);
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
@@ -119,23 +122,15 @@ impl State {
     /// Keeps a measurement.
     pub fn add(&mut self, profile: &PrecisionProfile, divergence: Divergence) -> anyhow::Result<()> {
         self.kept.measured.insert(profile.to_string(), divergence);
+        self.save()
+    }
+
+    fn save(&self) -> anyhow::Result<()> {
         write(&self.path, &serde_json::to_vec(&self.kept)?)
     }
 }
 
-/// Writes a file such that a reader sees the old bytes or the new ones.
+/// Writes a file whole.
 pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        // As any new file; by default only its owner could read it.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    files::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

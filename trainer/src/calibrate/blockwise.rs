@@ -1,33 +1,34 @@
 //! Tunes one decoder block after the other.
 
-use anyhow::{Result, anyhow, ensure};
-use burn::tensor::{Device, Tensor, TensorData};
-use otaro::{Architecture, Precision, WeightMatrix, pack::HuggingFaceFolder};
+use anyhow::{Result, ensure};
+use otaro::{Precision, WeightMatrix, pack::HuggingFaceFolder};
 use rand::seq::SliceRandom;
 use sefp::{GROUP_SIZE, fake_quantize_group};
 
 use super::{
     BlockReport, CalibrateSettings,
+    channels::Rescaling,
+    engine::BlockEngine,
     job::Watch,
-    masters::{block_parameters, parts, read_block, read_matrix},
+    masters::{block_parameters, read_block, read_matrix},
     shares::random,
     state::StateFolder,
     streams::{Stream, Streams},
 };
 use crate::{
     data::Window,
-    model::{Llama, Parameter, TensorSet, fake_quantize},
-    train::{
-        Optimizer,
-        gradient::side_by_side,
-        pass::{Sum, track},
-    },
+    model::{Parameter, TensorSet, fake_quantize},
+    train::Optimizer,
 };
 
 /// Steps over which the learning rate of a block rises.
 const WARMUP: u64 = 5;
 /// Windows on which the error of a block is reported.
 const PROBE: usize = 8;
+/// Powers that are tried for the scales of channels, beside 0.
+const POWERS: [f32; 3] = [0.2, 0.4, 0.6];
+/// Precisions that scales of channels are chosen for, from the lowest.
+const LOWEST: usize = 2;
 
 /// The tuning of all blocks.
 pub(super) struct Blockwise<'a> {
@@ -120,7 +121,10 @@ impl Blockwise<'_> {
         let before = self.errors(&original, parameters, streams)?;
         let optimizer_settings = settings.optimizer(settings.learning_rate, WARMUP);
         let mut optimizer = Optimizer::new(&optimizer_settings, None);
-        let mut weights = original;
+        let mut weights = match settings.channel_scaling {
+            true => self.scale_channels(original, parameters, streams, &before)?,
+            false => original,
+        };
         let precisions: Vec<_> = settings.shares.precisions().collect();
         let plan = settings.shares.plan(settings.steps, "calibrate blocks", settings.seed, layer as u64);
         let mut windows = Batches::new(self.windows.len(), settings.seed, layer);
@@ -147,6 +151,49 @@ impl Blockwise<'_> {
         let errors = precisions.iter().zip(before.into_iter().zip(after));
         let errors = errors.map(|(it, (before, after))| (it.mantissa_bits(), before, after)).collect();
         Ok(Some((weights, BlockReport { layer, errors })))
+    }
+
+    /// Scales the input channels of the matrices, which leaves the unquantised block as it is, so that
+    /// the lowest precisions come out best. Each of the four places gets the power of the magnitudes of
+    /// its inputs (AWQ, arXiv 2306.00978) with the least error of the whole block.
+    fn scale_channels(
+        &self,
+        original: TensorSet,
+        parameters: &[Parameter],
+        streams: &Streams,
+        before: &[f64],
+    ) -> Result<TensorSet> {
+        let windows: Vec<usize> = (0..self.windows.len().min(PROBE)).collect();
+        let magnitudes = self.engine.channels(&original, streams, Stream::Reference, &windows)?;
+        let rescaling = Rescaling::new(&self.settings.architecture, magnitudes);
+        let original = original.to_host()?;
+        let block = |powers| {
+            TensorSet::from_host(rescaling.apply(&original, powers), parameters, &self.engine.device)
+        };
+        let cost = |block: &TensorSet| -> Result<f64> {
+            let mut cost = 0.0;
+            for (index, precision) in self.settings.shares.precisions().enumerate().take(LOWEST) {
+                // Out of the range of SEFP.
+                let Ok(quantised) = self.quantise(block, parameters, precision) else {
+                    return Ok(f64::INFINITY);
+                };
+                cost += self.engine.error(&quantised, streams, Stream::At(index), &windows)? / before[index];
+            }
+            Ok(cost)
+        };
+        let mut best = (before.len().min(LOWEST) as f64, [0.0; 4]);
+        for place in 0..best.1.len() {
+            let found = best.1;
+            for power in POWERS {
+                let mut powers = found;
+                powers[place] = power;
+                let cost = cost(&block(powers)?)?;
+                if cost < best.0 {
+                    best = (cost, powers);
+                }
+            }
+        }
+        block(best.1)
     }
 
     /// The error at every precision, on a few windows.
@@ -196,131 +243,4 @@ impl Batches {
         }
         windows
     }
-}
-
-/// Passes through one block, on several threads.
-pub(super) struct BlockEngine {
-    model: Llama,
-    device: Device,
-    threads: usize,
-    micro_batch: usize,
-    width: usize,
-}
-
-impl BlockEngine {
-    pub(super) fn new(
-        architecture: &Architecture,
-        length: usize,
-        device: &Device,
-        threads: usize,
-        micro_batch: usize,
-    ) -> Self {
-        Self {
-            model: Llama::new(architecture, length, device),
-            device: device.clone(),
-            threads: threads.max(1),
-            micro_batch: micro_batch.max(1),
-            width: architecture.hidden_size,
-        }
-    }
-
-    /// Sends a stream through a block.
-    fn advance(
-        &self,
-        streams: &mut Streams,
-        stream: Stream,
-        block: &TensorSet,
-        windows: usize,
-    ) -> Result<()> {
-        let numbers: Vec<usize> = (0..windows).collect();
-        let micro_batches: Vec<&[usize]> = numbers.chunks(self.micro_batch).collect();
-        for round in micro_batches.chunks(self.threads) {
-            let read = &*streams;
-            let results = side_by_side(round, |windows: &[usize]| -> Result<Vec<f32>> {
-                let (matrices, norms) = parts(block);
-                let x = self.tensor(read.read(stream, windows)?);
-                Ok(self.model.block(matrices, norms, x).try_into_data()?.try_into_vec()?)
-            });
-            for (windows, result) in round.iter().zip(results) {
-                let values = result.map_err(panicked)??;
-                for (&window, values) in windows.iter().zip(values.chunks(values.len() / windows.len())) {
-                    streams.write(stream, window, values)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The mean error of a block on some windows of a stream, and its gradient.
-    fn gradient(
-        &self,
-        block: &TensorSet,
-        streams: &Streams,
-        stream: Stream,
-        windows: &[usize],
-    ) -> Result<(f64, TensorSet)> {
-        let parts_of_it = self.in_parts(windows, |part| {
-            let leaves = track(block);
-            let (matrices, norms) = parts(&leaves);
-            let x = self.tensor(streams.read(stream, part)?);
-            let target = self.tensor(streams.read(Stream::Reference, part)?);
-            let share = part.len() as f64 / windows.len() as f64;
-            let y = self.model.block(matrices, norms, x.autodiff());
-            let error = relative_error(y, target.autodiff().detach()) * share;
-            let value = f64::from(error.clone().into_scalar::<f32>());
-            let mut sum = Sum::new(block);
-            sum.add(&leaves, &mut error.backward());
-            Ok((value, sum.finish()))
-        })?;
-        let mut parts_of_it = parts_of_it.into_iter();
-        let first = parts_of_it.next().ok_or_else(|| anyhow!("a step needs windows"))?;
-        Ok(parts_of_it.fold(first, |(error, sum), (more, gradient)| (error + more, sum.plus(gradient))))
-    }
-
-    /// The mean error of a block on some windows of a stream.
-    fn error(&self, block: &TensorSet, streams: &Streams, stream: Stream, windows: &[usize]) -> Result<f64> {
-        let errors = self.in_parts(windows, |part| {
-            let (matrices, norms) = parts(block);
-            let x = self.tensor(streams.read(stream, part)?);
-            let target = self.tensor(streams.read(Stream::Reference, part)?);
-            let error = relative_error(self.model.block(matrices, norms, x), target);
-            let share = part.len() as f64 / windows.len() as f64;
-            Ok(f64::from(error.into_scalar::<f32>()) * share)
-        })?;
-        Ok(errors.into_iter().sum())
-    }
-
-    /// Does something with every micro-batch, several at a time; the results are in their order.
-    fn in_parts<T: Send>(
-        &self,
-        windows: &[usize],
-        task: impl Fn(&[usize]) -> Result<T> + Copy + Send,
-    ) -> Result<Vec<T>> {
-        let micro_batches: Vec<&[usize]> = windows.chunks(self.micro_batch).collect();
-        let mut results = Vec::new();
-        for round in micro_batches.chunks(self.threads) {
-            for result in side_by_side(round, task) {
-                results.push(result.map_err(panicked)??);
-            }
-        }
-        Ok(results)
-    }
-
-    /// Rows of the residual stream, `[windows * length, width]`.
-    fn tensor(&self, values: Vec<f32>) -> Tensor<2> {
-        let shape = [values.len() / self.width, self.width];
-        Tensor::from_data(TensorData::new(values, shape), &self.device)
-    }
-}
-
-/// The squared difference over the square of the target, token by token, on average, `[1]`. A few
-/// tokens have activations a thousand times larger than others: without the division nothing else
-/// would count, and the next norm divides by their size anyway.
-fn relative_error(y: Tensor<2>, target: Tensor<2>) -> Tensor<1> {
-    let weight = target.clone().powi_scalar(2).mean_dim(1).recip();
-    ((y - target).powi_scalar(2).mean_dim(1) * weight).mean()
-}
-
-fn panicked(_: Box<dyn std::any::Any + Send>) -> anyhow::Error {
-    anyhow!("a thread that computes a block panicked")
 }

@@ -11,8 +11,9 @@ use otaro::{CancelToken, pack::HuggingFaceFolder};
 
 use super::{
     BlockReport, CalibrateSettings,
-    blockwise::{BlockEngine, Blockwise},
+    blockwise::Blockwise,
     distill::Distillation,
+    engine::BlockEngine,
     masters,
     state::{Distilled, StateFolder},
     streams::Streams,
@@ -112,7 +113,7 @@ impl Job<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<Option<Vec<BlockReport>>> {
         let settings = self.settings;
-        if let Some(reports) = state.reports(settings.architecture.layers)? {
+        if let Some(reports) = state.reports(&settings.architecture, device)? {
             watch.blocks_are_done();
             return Ok(Some(reports));
         }

@@ -16,7 +16,9 @@
 //! an interrupted job goes on with the bits that it would have had.
 
 mod blockwise;
+mod channels;
 mod distill;
+mod engine;
 mod job;
 mod masters;
 mod settings;

@@ -32,6 +32,8 @@ pub struct CalibrateSettings {
     pub steps: usize,
     /// Highest learning rate of a block.
     pub learning_rate: f64,
+    /// Whether input channels are scaled before a block is tuned.
+    pub channel_scaling: bool,
     /// Steps of the whole model.
     pub distill_steps: usize,
     /// Highest learning rate of the whole model.

@@ -3,16 +3,17 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{ErrorKind, Read},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
+use otaro::Architecture;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use super::CalibrateSettings;
+use super::{CalibrateSettings, masters::block_parameters};
 use crate::{
     atomic,
     model::{Parameter, TensorSet},
@@ -82,21 +83,20 @@ impl StateFolder {
         self.path.join(format!("block-{layer:03}.safetensors"))
     }
 
-    /// What every block gained, once all of them are done.
+    /// What every block gained, once all of them are done and intact.
     ///
     /// # Errors
-    /// A file that cannot be read or is damaged; names it.
-    pub(super) fn reports(&self, layers: usize) -> Result<Option<Vec<BlockReport>>> {
-        let mut reports = Vec::with_capacity(layers);
-        for layer in 0..layers {
-            let path = self.block_path(layer);
-            if !path.exists() {
-                return Ok(None);
-            }
-            let header = read_header(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            reports.push(read_progress(&header).with_context(|| damaged(&path))?);
-        }
-        Ok(Some(reports))
+    /// As [`Self::load_block`].
+    pub(super) fn reports(
+        &self,
+        architecture: &Architecture,
+        device: &Device,
+    ) -> Result<Option<Vec<BlockReport>>> {
+        let report = |layer| {
+            let block = self.load_block(layer, &block_parameters(architecture, layer), device)?;
+            Ok(block.map(|(_, report)| report))
+        };
+        (0..architecture.layers).map(report).collect()
     }
 
     /// Keeps a block that is done.
@@ -191,16 +191,6 @@ fn read(path: PathBuf) -> Result<Option<(PathBuf, Vec<u8>)>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
-}
-
-/// The part of a safetensors file before the tensors; less where the file is cut.
-fn read_header(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let mut length = [0; 8];
-    file.read_exact(&mut length)?;
-    let mut header = length.to_vec();
-    file.take(u64::from_le_bytes(length)).read_to_end(&mut header)?;
-    Ok(header)
 }
 
 /// Keeps other processes out of the folder.

@@ -54,6 +54,9 @@ pub struct CalibrateArguments {
     /// Highest learning rate of a block
     #[arg(long, default_value_t = 5e-4)]
     pub learning_rate: f64,
+    /// Do not scale the input channels of matrices before a block is tuned
+    #[arg(long)]
+    pub no_channel_scaling: bool,
     /// Steps of the whole model, which learns from its unquantised self; takes the memory of a training run
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub distill_steps: usize,
@@ -160,6 +163,7 @@ fn prepare(arguments: &CalibrateArguments) -> Result<(CalibrateSettings, Dataset
         micro_batch: arguments.micro_batch,
         steps: arguments.steps,
         learning_rate: arguments.learning_rate,
+        channel_scaling: !arguments.no_channel_scaling,
         distill_steps: arguments.distill_steps,
         distill_learning_rate: arguments.distill_learning_rate,
         shares: arguments.shares.clone(),

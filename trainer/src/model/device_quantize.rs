@@ -126,7 +126,7 @@ impl Tables {
     fn scale_codes(&self, max: Tensor<2>) -> Tensor<1, Int> {
         let reached = |tensor: &Tensor<2>, border: f32| tensor.clone().greater_equal_scalar(border).int();
         let nonzero = max.clone().greater_scalar(0.0).int();
-        let zeros = nonzero.clone() * 0;
+        let zeros = nonzero.zeros_like();
         let octave =
             (-13..=15).fold(zeros.clone(), |octave, exponent| octave + reached(&max, 2.0_f32.powi(exponent)));
         let k = match self.scale {

@@ -88,17 +88,30 @@ impl Llama {
     /// The residual stream behind a decoder block of these matrices, in the order of
     /// [`Projection::ALL`], and norms, before attention and before the feed-forward part.
     pub fn block(&self, matrices: &[Tensor<2>; 7], norms: &[Tensor<2>; 2], x: Tensor<2>) -> Tensor<2> {
+        self.block_and_inputs(matrices, norms, x).0
+    }
+
+    /// As [`Self::block`], with what its matrices read: query, key and value; output; gate and up; down.
+    pub fn block_and_inputs(
+        &self,
+        matrices: &[Tensor<2>; 7],
+        norms: &[Tensor<2>; 2],
+        x: Tensor<2>,
+    ) -> (Tensor<2>, [Tensor<2>; 4]) {
         let linear = |x, projection| self.linear(x, matrices[projection as usize].clone());
         let [attention_norm, feed_forward_norm] = norms;
-        let normed = self.rms_norm(x.clone(), attention_norm.clone());
-        let projected = |projection| linear(normed.clone(), projection);
+        let before_attention = self.rms_norm(x.clone(), attention_norm.clone());
+        let projected = |projection| linear(before_attention.clone(), projection);
         let [query, key, value] = [Projection::Query, Projection::Key, Projection::Value].map(projected);
-        let x = x + linear(self.attention(query, key, value), Projection::Output);
+        let attended = self.attention(query, key, value);
+        let x = x + linear(attended.clone(), Projection::Output);
 
-        let normed = self.rms_norm(x.clone(), feed_forward_norm.clone());
-        let gate = linear(normed.clone(), Projection::Gate);
-        let up = linear(normed, Projection::Up);
-        x + linear(swiglu(gate, up), Projection::Down)
+        let before_feed_forward = self.rms_norm(x.clone(), feed_forward_norm.clone());
+        let gate = linear(before_feed_forward.clone(), Projection::Gate);
+        let up = linear(before_feed_forward.clone(), Projection::Up);
+        let gated = swiglu(gate, up);
+        let y = x + linear(gated.clone(), Projection::Down);
+        (y, [before_attention, attended, before_feed_forward, gated])
     }
 
     /// The residual stream behind the last layer, normed for the head.
