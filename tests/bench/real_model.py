@@ -57,7 +57,7 @@ def parse():
     parser.add_argument("--limit", default="100", help="questions of a task")
     parser.add_argument("--windows", default="8", help="windows of 512 tokens")
     parser.add_argument("--peers", default=PEERS)
-    parser.add_argument("--distill-steps", default="100", help="steps of the whole model; 0 for none")
+    parser.add_argument("--distill-steps", default="60", help="steps of the whole model; 0 for none")
     parser.add_argument("--otaro", default=PROJECT / "target/release/otaro")
     parser.add_argument("--otaro-train", default=PROJECT / "target/release/otaro-train")
     parser.add_argument("--chat", default=PROJECT / "target/release/examples/chat")

@@ -20,7 +20,7 @@ fn flags(place: &Place, out: &str) -> Vec<String> {
     let path = |name: &str| place.path(name).display().to_string();
     let mut flags: Vec<String> = ["--windows", "16", "--length", "16", "--batch", "4", "--micro-batch", "1"]
         .into_iter()
-        .chain(["--steps", "40", "--learning-rate", "5e-3", "--threads", "2"])
+        .chain(["--steps", "40", "--learning-rate", "5e-3", "--threads", "2", "--distill-steps", "0"])
         .map(str::to_string)
         .collect();
     flags.extend(["--model".into(), path("model"), "--data".into(), path("text.txt")]);

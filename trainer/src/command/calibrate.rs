@@ -37,7 +37,7 @@ pub struct CalibrateArguments {
     pub resume: bool,
 
     /// Windows of text that the blocks are tuned on
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 96)]
     pub windows: usize,
     /// Tokens of a window; the model's context, if that is shorter
     #[arg(long, default_value_t = 256)]
@@ -49,19 +49,20 @@ pub struct CalibrateArguments {
     #[arg(long, default_value_t = 2)]
     pub micro_batch: usize,
     /// Steps for each block
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 80)]
     pub steps: usize,
     /// Highest learning rate of a block
     #[arg(long, default_value_t = 5e-4)]
     pub learning_rate: f64,
-    /// Do not scale the input channels of matrices before a block is tuned
+    /// Scale the input channels of matrices before a block is tuned: docs/results/calibration.md
     #[arg(long)]
-    pub no_channel_scaling: bool,
-    /// Steps of the whole model, which learns from its unquantised self; takes the memory of a training run
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub channel_scaling: bool,
+    /// Steps of the whole model, which learns from its unquantised self; 0 for none, as it takes the memory of a
+    /// training run
+    #[arg(long, default_value_t = 60, value_name = "N")]
     pub distill_steps: usize,
     /// Highest learning rate of the whole model
-    #[arg(long, default_value_t = 1e-4)]
+    #[arg(long, default_value_t = 2e-4)]
     pub distill_learning_rate: f64,
     /// Mantissa bits that are trained, and their shares of the steps
     #[arg(long, default_value_t, value_name = "BITS:SHARE,...")]
@@ -163,7 +164,7 @@ fn prepare(arguments: &CalibrateArguments) -> Result<(CalibrateSettings, Dataset
         micro_batch: arguments.micro_batch,
         steps: arguments.steps,
         learning_rate: arguments.learning_rate,
-        channel_scaling: !arguments.no_channel_scaling,
+        channel_scaling: arguments.channel_scaling,
         distill_steps: arguments.distill_steps,
         distill_learning_rate: arguments.distill_learning_rate,
         shares: arguments.shares.clone(),
