@@ -177,7 +177,7 @@ def evaluate(arguments, folder, ours, folders):
     """Rows of `otaro eval`: one call for all files, so that the reference is computed once."""
     command = [arguments.otaro, "eval", *ours.values(), *folders, "--reference", folder, "--format", "json"]
     command += ["--text", arguments.text, "--windows", arguments.windows, "--context", "512"]
-    command += ["--device", "cpu", "--kernel", "exact"]
+    command += ["--device", "cpu"]
     if arguments.task_data:
         command += ["--task", TASKS, "--task-data", arguments.task_data, "--limit", arguments.limit]
     path = CACHE / f"evaluation-{len(ours)}-{len(folders)}-{bool(arguments.task_data)}.json"
@@ -211,8 +211,10 @@ def document(arguments, results, samples):
     words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     text = "# A real model: SmolLM2-135M-Instruct at every precision\n\n"
     text += f"Made by `python3 tests/bench/{words}` on {processor()}. "
-    text += f"WikiText-2, {arguments.windows} windows of 512 tokens, every token but the first scored; the exact kernels; "
-    text += f"the first {arguments.limit} questions of each task. Bits per weight count the scales and every matrix, "
+    text += f"WikiText-2, {arguments.windows} windows of 512 tokens, every token but the first scored; packed files with the fastest kernels, which take activations in 8 bits; "
+    if tasks:
+        text += f"the first {arguments.limit} questions of each task; "
+    text += "bits per weight count the scales and every matrix, "
     text += "embedding and head included; the rows of llama.cpp's types are their weights, dequantised, in the same evaluator.\n\n"
     text += "\n".join(lines) + "\n"
     for kind, answers in samples.items():
