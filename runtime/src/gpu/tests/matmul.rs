@@ -128,7 +128,7 @@ fn check_products(
         (architecture.head(), Slot::Normed, Slot::Logits),
     ] {
         let values = random_values(count as u64, count * architecture.width(input));
-        device.begin(batch(&tokens, 0, &precisions(&architecture, precision))).expect("a pass");
+        device.begin(batch(&tokens, 0, &precisions(architecture, precision))).expect("a pass");
         device.write_slot(input, &values);
         device.matmul(matrix, input, 0..count, output).expect("matmul");
         let actual = read(device, output, count);

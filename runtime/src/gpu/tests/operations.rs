@@ -15,7 +15,7 @@ fn run(
     let mut device = model.device();
     let rows = inputs[0].1.len() / architecture.width(inputs[0].0);
     device
-        .begin(batch(&vec![0; rows], position, &precisions(&architecture, Precision::E5M3)))
+        .begin(batch(&vec![0; rows], position, &precisions(architecture, Precision::E5M3)))
         .expect("a pass");
     for (slot, values) in inputs {
         device.write_slot(*slot, values);
