@@ -201,7 +201,7 @@ impl<B: AsRef<[u8]>> SavedLogits<B> {
         }
         let named =
             |key: &str| field(key).map(str::to_string).ok_or_else(|| corrupt(format!("no {key} is named")));
-        let tensor = |name: &str, dtype: Dtype| {
+        let tensor = |name: &str, dtype: Dtype| -> Result<(Vec<usize>, usize)> {
             let info = header.info(name).filter(|info| info.dtype == dtype);
             let info = info.ok_or_else(|| corrupt(format!("there is no tensor {name} of type {dtype:?}")))?;
             // The offsets were checked against the length of the file, and against the shape.

@@ -26,7 +26,8 @@ impl Place {
         fs::create_dir(place.path("model")).unwrap();
         huggingface::write(&place.path("model"), &tiny::regular(), 7, &huggingface::Form::default());
         let words: Vec<_> = (0..2000).map(|index| format!("w{}", index * 5 % 127)).collect();
-        fs::write(place.path("text.txt"), words.join(" ")).unwrap();
+        let lines: Vec<_> = words.chunks(10).map(|words| words.join(" ")).collect();
+        fs::write(place.path("text.txt"), lines.join("\n")).unwrap();
         fs::create_dir(place.path("study")).unwrap();
         place.plan(&["uniform", "gradients"], &[1]);
         place

@@ -31,8 +31,10 @@ fn every_method_learns_and_each_fixed_width_is_best_where_it_was_trained() {
     let (low, full) = (Width::At(Precision::E5M3), Width::Full);
     assert!(at(&untrained, full) > 60.0, "random weights know nothing of 128 words");
     // Few steps: later all of them know the little text by heart, and nothing tells them apart.
+    // With fine scales M3 is so near to unquantised that this little text tells no difference.
     for method in ["full", "fixed:3", "uniform", "bps", "otaro", "matryoshka"] {
-        let summary = train(&place, method, &["--method", method, "--steps=40"]);
+        let flags = ["--method", method, "--steps=40", "--scale=power-of-two"];
+        let summary = train(&place, method, &flags);
         assert!(at(&summary, full) < 0.5 * at(&untrained, full), "{method}: {}", at(&summary, full));
         assert_eq!(summary.passes(), if method == "matryoshka" { 120 } else { 40 }, "{method}");
     }

@@ -52,7 +52,7 @@ pub fn ask(session: &mut Session, question: &EncodedQuestion, cancel: &CancelTok
     if let Some(first) = question.choices.first() {
         session.prefill(&first.tokens[..shared], cancel)?;
     }
-    let likelihood = |choice: &EncodedChoice| {
+    let likelihood = |choice: &EncodedChoice| -> Result<f64> {
         session.truncate(shared);
         session.prefill(&choice.tokens[shared..choice.context - 1], cancel)?;
         let mut targets = choice.tokens[choice.context..].iter();

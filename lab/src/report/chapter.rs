@@ -7,6 +7,7 @@ use sefp::{Precision, Reconstruction};
 use super::{
     Report,
     collect::Study,
+    costs::{Equal, compared, one_beside_six},
     methods::{Seeds, fixed, methods, trained},
     perplexities::{perplexities, ratios, shares, variants},
     statistics::Sample,
@@ -61,7 +62,8 @@ impl Chapter<'_> {
         let plot = plot::perplexity(&format!("Perplexity by width, {trained}"), &lines(methods, trained))?;
         self.plot(&format!("perplexity-{trained}"), "Perplexity by width", plot);
         self.text("\n");
-        let note = "Perplexity divided by that of the model tuned for this width alone, paired by seed.";
+        let note = "Perplexity divided by that of the model tuned for this width alone, paired by seed. Last, the \
+                    passes of all six of those in relation to the method's own.";
         self.text(&section(
             &format!("One checkpoint or one per width, {trained}"),
             note,
@@ -69,9 +71,27 @@ impl Chapter<'_> {
         ));
         let note = "Share of the passes at every width, in percent.";
         self.text(&section(&format!("Paths, {trained}"), note, &shares(methods)));
+        self.costs(trained, methods);
         let note = "Only the settings that differ; the mean is geometric, over M8 to M3.";
         self.text(&section(&format!("Variants, {trained}"), note, &variants(methods, trained)));
         Ok(())
+    }
+
+    fn costs(&mut self, trained: Reconstruction, methods: &[Seeds]) {
+        let note = "Perplexity of one checkpoint for all widths divided by that of six models, each tuned for its \
+                    width alone, which cost as many passes together; paired by seed.";
+        let heading = format!("One checkpoint or six for the same passes, {trained}");
+        self.text(&section(&heading, note, &one_beside_six(methods, trained)));
+        let note = "Methods for all widths with as many updates of the weights. A pass is forward and backward, one \
+                    of a teacher, forward only, counts as a third; the mean is geometric, over M8 to M3.";
+        self.text(&section(
+            &format!("At equal steps, {trained}"),
+            note,
+            &compared(methods, trained, Equal::Steps),
+        ));
+        let note = "Methods for all widths with as many passes, to 2 %.";
+        let table = compared(methods, trained, Equal::Passes);
+        self.text(&section(&format!("At equal passes, {trained}"), note, &table));
     }
 
     fn gradients(&mut self, reconstruction: Reconstruction, analyses: &[&GradientAnalysis]) {

@@ -54,6 +54,17 @@ impl Seeds<'_> {
         !matches!(self.label, "none" | "full") && !self.label.starts_with("fixed-")
     }
 
+    /// Updates of every run.
+    pub fn steps(&self) -> u64 {
+        self.runs.first().map_or(0, |run| run.steps)
+    }
+
+    /// Passes of a run, [`RunSummary::cost`], on average.
+    pub fn cost(&self) -> f64 {
+        let costs: Vec<_> = self.runs.iter().map(|run| run.cost()).collect();
+        Sample::of(&costs).map_or(0.0, |sample| sample.mean)
+    }
+
     pub fn perplexity(&self, read: Reconstruction, width: Width) -> Option<Sample> {
         let values: Vec<_> = self.runs.iter().filter_map(|run| run.perplexity(read, width)).collect();
         Sample::of(&values)

@@ -6,6 +6,7 @@
 
 mod chapter;
 mod collect;
+mod costs;
 mod methods;
 mod perplexities;
 mod statistics;

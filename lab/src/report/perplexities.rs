@@ -7,6 +7,7 @@ use sefp::{Precision, Reconstruction};
 
 use super::{
     collect::comparable,
+    costs::cost_of_six,
     methods::{Seeds, fixed},
     statistics::{Sample, geometric_mean},
     table::{MISSING, Table},
@@ -30,18 +31,20 @@ pub(super) fn perplexities(methods: &[Seeds], read: Reconstruction) -> Table {
     table
 }
 
-/// Every method in relation to the one tuned for the width alone; the last column is the worst of a row.
+/// Every method in relation to the one tuned for the width alone; then the worst of a row, and what the six
+/// models tuned for one width cost together, as a multiple of its own cost.
 pub(super) fn ratios(methods: &[Seeds], read: Reconstruction) -> Table {
     let widths = quantised();
-    let mut table =
-        Table::new(header(["method"], widths.map(Width::At)).into_iter().chain(["worst".to_string()]));
+    let last = ["worst", "cost of six"].map(str::to_string);
+    let mut table = Table::new(header(["method"], widths.map(Width::At)).into_iter().chain(last));
     for method in methods {
         let ratios =
             widths.map(|precision| method.ratio(fixed(methods, precision)?, read, Width::At(precision)));
         let worst = ratios.iter().flatten().map(|sample| sample.mean).reduce(f64::max);
         let Some(worst) = worst else { continue };
         let cells = ratios.map(|ratio| ratio.map_or(MISSING.to_string(), |sample| sample.format(3)));
-        table.row([method.title()].into_iter().chain(cells).chain([format!("{worst:.3}")]));
+        let six = cost_of_six(methods, method).map_or(MISSING.to_string(), |six| format!("{six:.1} x"));
+        table.row([method.title()].into_iter().chain(cells).chain([format!("{worst:.3}"), six]));
     }
     table
 }
@@ -89,7 +92,7 @@ pub(super) fn variants(methods: &[Seeds], read: Reconstruction) -> Table {
 }
 
 /// Over the runs that were evaluated at all six widths.
-fn mean_perplexity(method: &Seeds, read: Reconstruction) -> Option<Sample> {
+pub(super) fn mean_perplexity(method: &Seeds, read: Reconstruction) -> Option<Sample> {
     let of_run = |run: &&RunSummary| {
         let values: Option<Vec<_>> =
             quantised().iter().map(|&precision| run.perplexity(read, Width::At(precision))).collect();
@@ -112,19 +115,22 @@ fn differing<'a>(methods: &[&Seeds<'a>]) -> BTreeSet<&'a str> {
 }
 
 /// M8 to M3.
-fn quantised() -> [Precision; 6] {
+pub(super) fn quantised() -> [Precision; 6] {
     let mut widths = Precision::ALL;
     widths.reverse();
     widths
 }
 
-fn header<const N: usize>(first: [&str; N], widths: impl IntoIterator<Item = Width>) -> Vec<String> {
+pub(super) fn header<const N: usize>(
+    first: [&str; N],
+    widths: impl IntoIterator<Item = Width>,
+) -> Vec<String> {
     let widths = widths.into_iter().map(|width| width.to_string());
     first.into_iter().map(str::to_string).chain(widths).collect()
 }
 
 /// Four significant digits for what perplexities usually are.
-fn perplexity(sample: Sample) -> String {
+pub(super) fn perplexity(sample: Sample) -> String {
     sample.format(match sample.mean {
         mean if mean < 10.0 => 3,
         mean if mean < 100.0 => 2,

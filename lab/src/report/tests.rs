@@ -123,9 +123,13 @@ fn the_document_has_every_part_in_order() {
         "### Trained with midpoint, read with truncate",
         "(otaro/plots/tiny-plays-perplexity-midpoint.svg)",
         "### One checkpoint or one per width, midpoint",
-        "| fixed M3 | – | – | – | – | – | 1.000 ± 0.000 | 1.000 |",
+        "| fixed M3 | – | – | – | – | – | 1.000 ± 0.000 | 1.000 | – |",
         "### Paths, midpoint",
         "| uniform | 0.0 ± 0.0 |",
+        "### At equal steps, midpoint",
+        "| 60 | bps | 60 | 13.04 ± 0.07 | 1.000 |",
+        "| 60 | uniform | 60 |",
+        "### At equal passes, midpoint",
         "### Variants, midpoint",
         "| method | lambda | steps | tokens | minutes | mean perplexity |",
         "| bps | `4` | 60 | 245760 | 1.5 |",
@@ -177,4 +181,47 @@ fn results_of_other_settings_and_twice_the_same_are_named() {
     case(&other_settings, "not seeds of one method");
     let empty = tempdir().unwrap();
     assert!(generate(empty.path()).unwrap_err().to_string().contains("no results"));
+}
+
+/// A run of some steps with passes at M3 and a teacher's beside them.
+fn costing(method: &str, base: f64, [steps, passes, teacher]: [u64; 3]) -> RunSummary {
+    let mut run = run(method, 1, base, Some(Reconstruction::Midpoint));
+    (run.steps, run.teacher_passes) = (steps, teacher);
+    run.path_counts = BTreeMap::from([(Width::At(Precision::E5M3), passes)]);
+    run
+}
+
+#[test]
+fn methods_are_compared_at_equal_cost() {
+    let root = tempdir().unwrap();
+    let folder = root.path().join("otaro");
+    for precision in Precision::ALL {
+        let label = Method::Fixed(precision).label();
+        add_run(&folder, costing(&label, 10.0, [60, 60, 0]));
+        add_run(&folder, costing(&format!("{label}-sixth"), 20.0, [10, 10, 0]));
+    }
+    add_run(&folder, costing("uniform", 11.0, [60, 60, 0]));
+    add_run(&folder, costing("distilled", 10.9, [60, 100, 0]));
+    add_run(&folder, costing("uniform-masters", 11.5, [26, 52, 26]));
+    let text = generate_in(&root).markdown;
+    let section = |heading: &str| {
+        let start = text.find(heading).unwrap_or_else(|| panic!("no {heading} in {text}"));
+        let body = &text[start + heading.len()..];
+        body[..body.find("###").unwrap_or(body.len())].to_string()
+    };
+    // By the six of as many steps, which cost six times as much, and of a sixth of the steps.
+    let against = section("### One checkpoint or one per width, midpoint");
+    assert!(against.contains("| uniform |") && against.contains("| 6.0 x |"), "{against}");
+    let six = section("### One checkpoint or six for the same passes, midpoint");
+    assert!(six.contains("| uniform | 60 | 60 | 10 | 60 | 0.552 |"), "{six}");
+    assert!(six.contains("| uniform-masters | 26 | 61 | 10 | 60 |") && !six.contains("distilled"), "{six}");
+    let steps = section("### At equal steps, midpoint");
+    let place = |text: &str, part: &str| text.find(part).unwrap_or_else(|| panic!("no {part} in {text}"));
+    assert!(place(&steps, "| 60 | distilled | 100 |") < place(&steps, "| 60 | uniform | 60 |"), "{steps}");
+    let passes = section("### At equal passes, midpoint");
+    assert!(
+        place(&passes, "| 60 | uniform | 60 |") < place(&passes, "| 61 | uniform-masters | 26 |"),
+        "{passes}"
+    );
+    assert!(!steps.contains("masters") && !passes.contains("distilled") && !passes.contains("fixed"));
 }

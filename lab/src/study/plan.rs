@@ -120,3 +120,41 @@ fn entry(plan: &Plan, part: &Part, [model, dataset, method]: [&String; 3], seed:
     let keeps_log = plan.logs.contains(method) && part.seeds.first() == Some(&seed);
     Ok(Entry { key, keeps_log, arguments })
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn entries(study: &str) -> Vec<Entry> {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/results");
+        Plan::read(&results.join(study).join("plan.json")).unwrap().entries().unwrap()
+    }
+
+    #[test]
+    fn the_plans_of_the_repository_name_every_run_once() {
+        for study in ["otaro", "teachers"] {
+            let entries = entries(study);
+            let keys: BTreeSet<_> = entries.iter().map(|entry| &entry.key).collect();
+            assert_eq!(keys.len(), entries.len(), "{study}");
+            for Entry { key, arguments, .. } in &entries {
+                let settings = arguments.strategy.settings(arguments.seed, arguments.steps);
+                assert!(key.method == "none" || settings.check().is_ok(), "{study}: {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_of_a_method_and_of_a_part_replace_the_common_ones() {
+        let entries = entries("teachers");
+        let steps = |method: &str| {
+            let entry = entries.iter().find(|entry| entry.key.method == method).unwrap();
+            (entry.arguments.steps, entry.arguments.optimizer.warmup, entry.arguments.batch)
+        };
+        assert_eq!(steps("fixed-M3"), (300, 30, 16));
+        assert_eq!(steps("fixed-M3-sixth"), (50, 5, 16));
+    }
+}

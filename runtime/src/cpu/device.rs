@@ -60,7 +60,8 @@ impl CpuBackend {
 
     /// A backend over unquantised weights with an unquantised KV cache: the reference. It ignores
     /// the precision of a pass. Of the options it takes the threads, and [`CpuKernel::Plain`] for the
-    /// twins; anything else means [`CpuKernel::Exact`], whose products are those of the twins, bit for bit.
+    /// twins; anything else means [`CpuKernel::Exact`], whose products of unquantised weights are those of the
+    /// twins but for their rounding: multiply-adds are fused where the processor has them.
     ///
     /// # Errors
     /// [`Device`](crate::ErrorKind::Device) when the system has no threads to give.

@@ -71,7 +71,7 @@ impl Products {
         }
     }
 
-    /// As [`compute`](Self::compute), by the kernels; unquantised weights have the exact one alone.
+    /// As [`compute`](Self::compute), by the kernels; unquantised weights have one of their own.
     fn compute_fast(
         &mut self,
         pool: &Pool,
@@ -88,7 +88,7 @@ impl Products {
                 Matrix::Packed { tiles, precision, reconstruction } => {
                     packed.push(Call { tiles, precision, reconstruction, output });
                 }
-                Matrix::Full { grid, weights } => full.push(FullCall { grid, weights, output }),
+                Matrix::Full { grid, tiles } => full.push(FullCall { grid, tiles, output }),
             }
         }
         if !full.is_empty() {

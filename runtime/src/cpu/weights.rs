@@ -53,7 +53,7 @@ impl Weights {
             }
             Self::Full(full) => {
                 let grid = matrix.grid(&full.architecture);
-                Ok(Matrix::Full { grid, weights: full.get(&full.matrices, &matrix)? })
+                Ok(Matrix::Full { grid, tiles: full.get(&full.matrices, &matrix)? })
             }
         }
     }
@@ -62,7 +62,7 @@ impl Weights {
 /// A matrix of a forward pass.
 pub(crate) enum Matrix<'a> {
     Packed { tiles: TileView<'a>, precision: Precision, reconstruction: Reconstruction },
-    Full { grid: TileGrid, weights: &'a [f32] },
+    Full { grid: TileGrid, tiles: &'a [Tile] },
 }
 
 impl Matrix<'_> {
@@ -79,7 +79,7 @@ impl Matrix<'_> {
             Self::Packed { tiles, precision, reconstruction } => {
                 tiles.decode_tile(tile, *precision, *reconstruction, out);
             }
-            Self::Full { grid, weights } => copy_tile(*grid, weights, tile, out),
+            Self::Full { tiles, .. } => *out = tiles[tile],
         }
     }
 
@@ -89,23 +89,13 @@ impl Matrix<'_> {
             Self::Packed { tiles, precision, reconstruction } => {
                 tiles.decode_row(row, *precision, *reconstruction, out);
             }
-            Self::Full { grid, weights } => {
-                out[..grid.cols].copy_from_slice(&weights[row * grid.cols..][..grid.cols]);
+            Self::Full { grid, tiles } => {
+                let (tile_row, lane) = (row / LANE_ROWS, row % LANE_ROWS);
+                let tiles = &tiles[tile_row * grid.tile_cols()..][..grid.tile_cols()];
+                for (weight, lanes) in out[..grid.cols].iter_mut().zip(tiles.as_flattened()) {
+                    *weight = lanes[lane];
+                }
             }
-        }
-    }
-}
-
-/// Copies a tile out of a row-major matrix; it is zero beyond the edges.
-pub(crate) fn copy_tile(grid: TileGrid, weights: &[f32], tile: usize, out: &mut Tile) {
-    let first_row = tile / grid.tile_cols() * LANE_ROWS;
-    let first_col = tile % grid.tile_cols() * GROUP_SIZE;
-    let cols = first_col..grid.cols.min(first_col + GROUP_SIZE);
-    *out = [[0.0; LANE_ROWS]; GROUP_SIZE];
-    for (lane, row) in (first_row..grid.rows.min(first_row + LANE_ROWS)).enumerate() {
-        let row = &weights[row * grid.cols..][cols.clone()];
-        for (column, &weight) in out.iter_mut().zip(row) {
-            column[lane] = weight;
         }
     }
 }
@@ -115,7 +105,8 @@ pub(crate) fn copy_tile(grid: TileGrid, weights: &[f32], tile: usize, out: &mut 
 #[derive(Debug)]
 pub struct FullWeights {
     architecture: Architecture,
-    matrices: HashMap<WeightMatrix, Vec<f32>>,
+    /// `[tile rows, tile columns]` each, zero outside of the matrix.
+    matrices: HashMap<WeightMatrix, Vec<Tile>>,
     norms: HashMap<Norm, Vec<f32>>,
 }
 
@@ -126,21 +117,46 @@ impl FullWeights {
     /// What the source returns.
     pub fn load(architecture: &Architecture, source: &mut dyn WeightSource) -> Result<Self> {
         let matrices = WeightMatrix::all(architecture)
-            .map(|matrix| Ok((matrix, source.rows(matrix, 0..matrix.grid(architecture).rows)?)))
+            .map(|matrix| Ok((matrix, load_tiles(source, matrix, matrix.grid(architecture))?)))
             .collect::<Result<_>>()?;
         let norms =
             Norm::all(architecture).map(|norm| Ok((norm, source.norm(norm)?))).collect::<Result<_>>()?;
         Ok(Self { architecture: architecture.clone(), matrices, norms })
     }
 
-    fn get<'a, K: std::hash::Hash + Eq + std::fmt::Display>(
+    fn get<'a, K: std::hash::Hash + Eq + std::fmt::Display, T>(
         &self,
-        tensors: &'a HashMap<K, Vec<f32>>,
+        tensors: &'a HashMap<K, Vec<T>>,
         key: &K,
-    ) -> Result<&'a [f32]> {
+    ) -> Result<&'a [T]> {
         tensors
             .get(key)
             .map(Vec::as_slice)
             .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, format!("the model has no tensor {key}")))
+    }
+}
+
+/// Rows that are read from a source at a time: a whole number of rows of tiles.
+const ROWS_AT_A_TIME: usize = 64 * LANE_ROWS;
+
+fn load_tiles(source: &mut dyn WeightSource, matrix: WeightMatrix, grid: TileGrid) -> Result<Vec<Tile>> {
+    let mut tiles = Vec::with_capacity(grid.tiles());
+    for first in (0..grid.rows).step_by(ROWS_AT_A_TIME) {
+        let rows = source.rows(matrix, first..grid.rows.min(first + ROWS_AT_A_TIME))?;
+        push_tiles(&rows, grid.cols, &mut tiles);
+    }
+    Ok(tiles)
+}
+
+/// Adds rows of a matrix, `[rows, cols]`, as tiles; only the last rows of a matrix end inside of a tile.
+pub(crate) fn push_tiles(rows: &[f32], cols: usize, tiles: &mut Vec<Tile>) {
+    for rows in rows.chunks(LANE_ROWS * cols) {
+        let first = tiles.len();
+        tiles.resize(first + cols.div_ceil(GROUP_SIZE), [[0.0; LANE_ROWS]; GROUP_SIZE]);
+        for (lane, row) in rows.chunks(cols).enumerate() {
+            for (lanes, &weight) in tiles[first..].as_flattened_mut().iter_mut().zip(row) {
+                lanes[lane] = weight;
+            }
+        }
     }
 }

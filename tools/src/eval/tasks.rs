@@ -48,7 +48,7 @@ impl Questions {
             let mut answers = vec![Answers::default(); models.all().count()];
             let bar = progress::bar((questions.len() * answers.len()) as u64, task.name(), "questions");
             let result = questions.iter().try_for_each(|question| {
-                let answer = |candidate: &mut Candidate| {
+                let answer = |candidate: &mut Candidate| -> otaro::Result<Vec<f64>> {
                     let likelihoods = ask(&mut candidate.session, question, cancel)?;
                     bar.inc(1);
                     Ok(likelihoods)

@@ -207,17 +207,18 @@ impl<'a> Trainer<'a> {
         self.engine.evaluate(&self.weights_at(width, reconstruction)?, windows)
     }
 
-    /// The gradient of the batch of `step` at `width`, with the weights as they are.
+    /// The gradient of the cross-entropy of the batch of `step` at `width`, with the weights as they are.
     ///
     /// # Errors
     /// As [`Self::weights_at`].
     pub fn gradient_at(&self, width: Width, step: u64) -> Result<TensorSet> {
         let settings = &self.progress.settings;
         let windows = self.dataset.batch(step, settings.batch, settings.seed);
-        Ok(self.gradient(&Plan::at(width), &windows)?.gradient)
+        let weights = self.weights_at(width, settings.reconstruction)?;
+        Ok(self.sum(&Passes::one(&weights), &windows)?.gradient)
     }
 
-    /// The gradient of this rank's share; on rank 0 that of all ranks. The losses are those of all ranks.
+    /// The gradient of a step's passes.
     fn gradient(&self, plan: &Plan, windows: &[&Window]) -> Result<BatchGradient> {
         let settings = &self.progress.settings;
         let weights: Vec<_> = plan
@@ -235,8 +236,13 @@ impl<'a> Trainer<'a> {
             Teacher::Folder => Logits::OfTeacher,
         };
         let passes = Passes { all: weights.iter().enumerate().map(pass).collect(), teacher };
+        self.sum(&passes, windows)
+    }
+
+    /// The gradient of this rank's share; on rank 0 that of all ranks. The losses are those of all ranks.
+    fn sum(&self, passes: &Passes<'_>, windows: &[&Window]) -> Result<BatchGradient> {
         let mine = self.share(windows);
-        let mut batch = self.engine.gradient(&passes, &mine, scored(windows))?;
+        let mut batch = self.engine.gradient(passes, &mine, scored(windows))?;
         sum_at_first(self.reducer, &mut batch.gradient, &self.parameters, &self.device)?;
         self.reducer.sum_exact(&mut batch.losses)?;
         Ok(batch)

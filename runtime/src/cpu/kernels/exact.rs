@@ -1,5 +1,4 @@
-//! The exact kernel: activations in `f32`, as in the twin, and bit for bit what it computes, with packed
-//! weights and with unquantised ones.
+//! The exact kernel: activations in `f32`, as in the twin, and bit for bit what it computes.
 //!
 //! A lane of a tile is a row of the matrix, and each sum is taken in the order of the columns with
 //! a rounding after the product, whatever the width of the vectors. What this has over the twin is
@@ -13,15 +12,12 @@ use sefp::{GROUP_SIZE, LANE_ROWS, Tile};
 #[cfg(target_arch = "x86_64")]
 use super::exact_x86;
 use super::{
-    Call, FullCall,
+    Call,
     driver::{PANEL, PanelSums, store},
 };
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::options::instructions;
-use crate::cpu::{
-    slots::{Activations, Columns},
-    weights::copy_tile,
-};
+use crate::cpu::slots::Activations;
 
 /// The tiles of a column of tiles, decoded.
 pub(super) type Tiles = [Tile; PANEL];
@@ -74,31 +70,12 @@ pub(super) unsafe fn multiply(
     tile_rows: Range<usize>,
 ) {
     // SAFETY: as of this function.
-    unsafe { multiply_packed(Functions::available()[0], call, input, rows, tile_rows) };
-}
-
-/// The same with unquantised weights.
-///
-/// # Safety
-/// No other thread uses what these rows of tiles write.
-pub(super) unsafe fn multiply_full(
-    call: &FullCall<'_>,
-    input: &Activations,
-    rows: Range<usize>,
-    tile_rows: Range<usize>,
-) {
-    let weights = Source {
-        tile_cols: call.grid.tile_cols(),
-        decode: |tile, out: &mut Tile| copy_tile(call.grid, call.weights, tile, out),
-    };
-    let functions = Functions::available()[0];
-    // SAFETY: as of this function.
-    unsafe { multiply_with(functions.multiply, &weights, input, rows, tile_rows, &call.output) };
+    unsafe { multiply_with(Functions::available()[0], call, input, rows, tile_rows) };
 }
 
 /// # Safety
 /// As [`multiply`].
-unsafe fn multiply_packed(
+unsafe fn multiply_with(
     functions: Functions,
     call: &Call<'_>,
     input: &Activations,
@@ -106,32 +83,7 @@ unsafe fn multiply_packed(
     tile_rows: Range<usize>,
 ) {
     assert!(call.precision <= call.tiles.available(), "planes that are not here");
-    let weights = Source {
-        tile_cols: call.tiles.grid().tile_cols(),
-        decode: |tile, out: &mut Tile| (functions.decode)(call, tile, out),
-    };
-    // SAFETY: as of this function.
-    unsafe { multiply_with(functions.multiply, &weights, input, rows, tile_rows, &call.output) };
-}
-
-/// The weights of a product, tile by tile.
-struct Source<F> {
-    tile_cols: usize,
-    /// Writes the tile of a number.
-    decode: F,
-}
-
-/// # Safety
-/// As [`multiply`].
-unsafe fn multiply_with(
-    multiply: fn(&Tiles, &[f32; GROUP_SIZE], &mut PanelSums),
-    weights: &Source<impl Fn(usize, &mut Tile)>,
-    input: &Activations,
-    rows: Range<usize>,
-    tile_rows: Range<usize>,
-    output: &Columns<'_>,
-) {
-    let tile_cols = weights.tile_cols;
+    let tile_cols = call.tiles.grid().tile_cols();
     let mut tiles: Box<Tiles> = Box::new([[[0.0; LANE_ROWS]; GROUP_SIZE]; PANEL]);
     let mut sums = vec![[[0.0; LANE_ROWS]; PANEL]; rows.len()];
     for first in tile_rows.clone().step_by(PANEL) {
@@ -139,17 +91,17 @@ unsafe fn multiply_with(
         sums.fill([[0.0; LANE_ROWS]; PANEL]);
         for group in 0..tile_cols {
             for (place, tile) in tiles[..count].iter_mut().enumerate() {
-                (weights.decode)((first + place) * tile_cols + group, tile);
+                (functions.decode)(call, (first + place) * tile_cols + group, tile);
             }
             for (row, sums) in rows.clone().zip(&mut sums) {
                 let row = &input.values[row * input.stride..][..input.stride];
-                multiply(&tiles, &row.as_chunks().0[group], sums);
+                (functions.multiply)(&tiles, &row.as_chunks().0[group], sums);
             }
         }
         for (token, sums) in sums.iter().enumerate() {
             for (place, sums) in sums[..count].iter().enumerate() {
                 // SAFETY: as of this function.
-                unsafe { store(output, first + place, token, std::slice::from_ref(sums)) };
+                unsafe { store(&call.output, first + place, token, std::slice::from_ref(sums)) };
             }
         }
     }
@@ -190,7 +142,7 @@ mod tests {
                     let (tiles, columns) = (packed.view(), output.columns_mut(3));
                     let call = Call { tiles, precision, reconstruction, output: columns };
                     // SAFETY: there are no other threads.
-                    unsafe { multiply_packed(functions, &call, &input, 0..3, 0..5) };
+                    unsafe { multiply_with(functions, &call, &input, 0..3, 0..5) };
                     output.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
                 });
                 let first = results.next().expect("one that is portable");

@@ -1,7 +1,7 @@
 //! The kernels of the matrix products, one file for every instruction set, behind one function.
 //!
 //! `plain` is not here: it is the twin in [`matmul`](super::matmul). `exact` computes the same with
-//! wider vectors. All others quantise the activations to 8 bits and compute what [`int8`] defines,
+//! wider vectors, and `full` computes with weights that were never packed. All others quantise the activations to 8 bits and compute what [`int8`] defines,
 //! bit for bit. To add an instruction set, implement [`driver::InstructionSet`], give it a name in
 //! [`CpuKernel`] and a line in [`Call::run`]; the tests find it there.
 //!
@@ -20,6 +20,7 @@ mod driver;
 mod exact;
 #[cfg(target_arch = "x86_64")]
 mod exact_x86;
+mod full;
 mod int8;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -32,9 +33,12 @@ mod x86;
 
 use std::ops::Range;
 
-use sefp::{LANE_ROWS, Precision, Reconstruction, TileGrid, TileView};
+use sefp::{LANE_ROWS, Precision, Reconstruction, TileView};
 
-pub(crate) use self::quantised::Quantised;
+pub(crate) use self::{
+    full::{FullCall, multiply_full},
+    quantised::Quantised,
+};
 use super::{
     options::CpuKernel,
     pool::Pool,
@@ -72,23 +76,6 @@ pub(crate) struct Call<'a> {
     pub(crate) precision: Precision,
     pub(crate) reconstruction: Reconstruction,
     pub(crate) output: Columns<'a>,
-}
-
-/// One product with unquantised weights, row-major.
-pub(crate) struct FullCall<'a> {
-    pub(crate) grid: TileGrid,
-    pub(crate) weights: &'a [f32],
-    pub(crate) output: Columns<'a>,
-}
-
-/// Computes some products of some rows of a buffer with unquantised weights, by the exact kernel.
-pub(crate) fn multiply_full(pool: &Pool, input: &Activations, rows: Range<usize>, calls: &[FullCall<'_>]) {
-    let tasks = tasks::divide(calls.iter().map(|call| call.grid), rows.len(), pool.threads());
-    pool.run(tasks.len(), |task| {
-        let (call, tile_rows) = &tasks[task];
-        // SAFETY: no other task has these rows of tiles of this call.
-        unsafe { exact::multiply_full(&calls[*call], input, rows.clone(), tile_rows.clone()) };
-    });
 }
 
 /// Computes some products of one input, as one piece of work.

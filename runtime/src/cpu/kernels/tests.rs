@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use sefp::{GROUP_SIZE, PackedMatrix, Precision, Reconstruction, Scale, TileGrid, TileView};
+use sefp::{GROUP_SIZE, PackedMatrix, Precision, Reconstruction, Scale, TileView};
 
-use super::{Call, FullCall, Input, Quantised, multiply, multiply_full};
+use super::{Call, Input, Quantised, multiply};
 use crate::cpu::{matmul::matmul, options::CpuKernel, pool::Pool, slots::Activations, weights::Matrix};
 
 /// Rows and columns: whole tiles, parts of tiles, one weight; one panel and more.
@@ -208,31 +208,4 @@ fn activations_become_whole_numbers() {
     assert_eq!(quantised.codes[..6], [-127, 64, 0, -2, 1, 0]);
     assert_eq!(quantised.scales, [2.0, 0.0]);
     assert_eq!(quantised.sums, [-64.0, 0.0]);
-}
-
-#[test]
-fn unquantised_products_are_those_of_the_twin() {
-    for (case, &(rows, cols)) in SHAPES.iter().enumerate() {
-        let grid = TileGrid::new(rows, cols);
-        let mut random = StdRng::seed_from_u64(case as u64);
-        let weights: Vec<f32> = (0..rows * cols).map(|_| random.random_range(-2.0..2.0)).collect();
-        for tokens in TOKENS {
-            let input = activations(tokens + 1, cols, 7);
-            let results = [1, 3].map(|threads| {
-                let (pool, mut output) = (pool(threads), Activations::new(rows));
-                output.grow(tokens);
-                let call = FullCall { grid, weights: &weights, output: output.columns_mut(tokens) };
-                multiply_full(&pool, &input, 1..tokens + 1, &[call]);
-                output.values
-            });
-            let mut expected = Activations::new(rows);
-            expected.grow(tokens);
-            let matrix = Matrix::Full { grid, weights: &weights };
-            matmul(&pool(1), &matrix, &input, 1..tokens + 1, &mut expected);
-            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-            for result in results {
-                assert_eq!(bits(&result), bits(&expected.values), "{rows} x {cols}, {tokens} tokens");
-            }
-        }
-    }
 }
