@@ -282,7 +282,14 @@ mod tests {
         let rendered = tokenizer.encode_rendered("ab").unwrap();
         assert_eq!(raw[0], 1);
         assert_eq!(raw[1..], rendered);
-        assert_eq!(tokenizer.added_bos().unwrap(), Some(1));
+        let json = test_files::byte_fallback_json().to_string();
+        let files = TextFiles {
+            tokenizer: json.as_bytes(),
+            tokenizer_config: Some(br#"{"bos_token": "<s>"}"#),
+            ..TextFiles::default()
+        };
+        assert_eq!(Tokenizer::new(&files).unwrap().added_bos().unwrap(), Some(1));
+        assert_eq!(tokenizer.added_bos().unwrap(), None, "no token is named to be the first");
         assert_eq!(test_files::byte_level().added_bos().unwrap(), None);
         let written = tokenizer.encode_rendered("<s>ab</s>").unwrap();
         assert_eq!((written.first(), written.last()), (Some(&1), Some(&2)));
