@@ -27,8 +27,11 @@ struct Text {
 
 /// The first that is there is used; the second always is.
 const TEXTS: [Text; 2] = [
-    Text { path: "../shared/data/wikitext-2/wiki.test.raw", perplexities: [0.0; 6] },
-    Text { path: "LICENSE-APACHE", perplexities: [0.0; 6] },
+    Text {
+        path: "../shared/data/wikitext-2/wiki.test.raw",
+        perplexities: [26.677, 26.779, 26.905, 28.233, 31.798, 75.164],
+    },
+    Text { path: "LICENSE-APACHE", perplexities: [16.112, 16.118, 16.188, 16.987, 18.853, 50.013] },
 ];
 
 /// Fetches the model if it is not there, packs it, and checks what it answers.
