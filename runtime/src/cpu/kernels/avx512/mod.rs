@@ -14,7 +14,7 @@ mod codes;
 
 use std::arch::x86_64::*;
 
-use sefp::{GROUP_SIZE, LANE_ROWS, MAX_SCALE_CODE, Reconstruction};
+use sefp::{GROUP_SIZE, LANE_ROWS, Reconstruction};
 
 use self::codes::{base, code, extra_nibbles, ninth_bit};
 use super::{
@@ -239,14 +239,13 @@ unsafe fn broadcast(codes: *const i8, step: usize) -> __m512i {
 /// # Safety
 /// `tile` is one of the row's.
 #[inline]
-#[target_feature(enable = "avx512f,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 unsafe fn steps<const M: u32>(row: &TileRow, tile: usize) -> __m512 {
     // SAFETY: as of this function.
     let codes = unsafe { _mm_loadu_si128(row.scales.add(tile * LANE_ROWS).cast()) };
-    let codes = _mm512_cvtepu8_epi32(_mm_min_epu8(codes, _mm_set1_epi8(MAX_SCALE_CODE as i8)));
+    // The step of a group of zeros is zero. Codes above the largest are refused when a file is opened.
+    let nonzero = _mm_test_epi8_mask(codes, codes);
     let bias = _mm512_set1_epi32(Numbers::new(precision::<M>(), Reconstruction::Midpoint).step_bias());
-    // The step of a group of zeros is zero.
-    let nonzero = _mm512_test_epi32_mask(codes, codes);
-    let steps = _mm512_maskz_add_epi32(nonzero, codes, bias);
-    _mm512_castsi512_ps(_mm512_slli_epi32::<20>(steps))
+    let steps = _mm512_add_epi32(_mm512_cvtepu8_epi32(codes), bias);
+    _mm512_castsi512_ps(_mm512_maskz_slli_epi32::<20>(nonzero, steps))
 }
