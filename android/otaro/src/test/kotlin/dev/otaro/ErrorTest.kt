@@ -49,7 +49,7 @@ internal class ErrorTest {
 
     @Test
     fun `a file of another version`() = real {
-        val version = "\"version\":\"1.".toByteArray()
+        val version = "\"version\":\"2.".toByteArray()
         val at = model.indices.first { begin -> version.indices.all { model[begin + it] == version[it] } }
         val other = model.clone().also { it[at + version.size - 2] = '9'.code.toByte() }
         val file = folder.resolve("other.safetensors").apply { writeBytes(other) }
