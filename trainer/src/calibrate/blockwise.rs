@@ -2,7 +2,6 @@
 
 use anyhow::{Result, ensure};
 use otaro::{Precision, WeightMatrix, pack::HuggingFaceFolder};
-use rand::seq::SliceRandom;
 use sefp::{GROUP_SIZE, fake_quantize_group};
 
 use super::{
@@ -11,12 +10,11 @@ use super::{
     engine::BlockEngine,
     job::Watch,
     masters::{block_parameters, read_block, read_matrix},
-    shares::random,
     state::StateFolder,
     streams::{Stream, Streams},
 };
 use crate::{
-    data::Window,
+    data::{Window, order::permutation},
     model::{Parameter, TensorSet, fake_quantize},
     train::Optimizer,
 };
@@ -222,7 +220,7 @@ struct Batches {
     seed: u64,
     layer: usize,
     epoch: u64,
-    left: Vec<usize>,
+    left: Vec<u32>,
 }
 
 impl Batches {
@@ -234,12 +232,11 @@ impl Batches {
         let mut windows = Vec::with_capacity(batch);
         while windows.len() < batch {
             if self.left.is_empty() {
-                self.left = (0..self.count).collect();
                 let round = (self.layer as u64) << 32 | self.epoch;
-                self.left.shuffle(&mut random("calibrate windows", self.seed, round));
+                self.left = permutation("calibrate windows", self.seed, round, self.count);
                 self.epoch += 1;
             }
-            windows.extend(self.left.pop());
+            windows.extend(self.left.pop().map(|window| window as usize));
         }
         windows
     }

@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr};
 
 use anyhow::{Context, Result, bail, ensure};
 use otaro::Precision;
-use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
-use sha2::{Digest, Sha256};
+
+use crate::data::order::permutation;
 
 /// Precisions and their shares of the steps, lowest precision first. The shares add up to 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,18 +29,8 @@ impl Shares {
             plan.resize(until.clamp(plan.len(), steps), precision);
         }
         plan.resize(steps, self.0.last().map_or(Precision::MAX, |&(precision, _)| precision));
-        plan.shuffle(&mut random(purpose, seed, round));
-        plan
+        permutation(purpose, seed, round, steps).into_iter().map(|step| plan[step as usize]).collect()
     }
-}
-
-/// Random numbers that depend on nothing but these.
-pub(super) fn random(purpose: &str, seed: u64, round: u64) -> StdRng {
-    let mut hash = Sha256::new();
-    hash.update(purpose);
-    hash.update(seed.to_le_bytes());
-    hash.update(round.to_le_bytes());
-    StdRng::from_seed(hash.finalize().into())
 }
 
 impl Default for Shares {

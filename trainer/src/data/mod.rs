@@ -10,7 +10,7 @@
 mod encode;
 mod holdout;
 mod lines;
-mod order;
+pub(crate) mod order;
 mod packing;
 mod reader;
 mod source;

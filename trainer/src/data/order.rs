@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 ///
 /// # Panics
 /// If `count` does not fit in 32 bits.
-pub(super) fn permutation(purpose: &str, seed: u64, round: u64, count: usize) -> Vec<u32> {
+pub(crate) fn permutation(purpose: &str, seed: u64, round: u64, count: usize) -> Vec<u32> {
     let count = u32::try_from(count).expect("fewer than four thousand million things to put in order");
     let mut hash = Sha256::new();
     hash.update(purpose);
